@@ -1,0 +1,57 @@
+"""The runner's protocol: one job on stdin, JSON lines out, one decision in.
+
+The parent (executor) writes a RunnerJob as the first line of the runner's stdin. The runner answers with
+EngineEvents, one JSON document a line on stdout. When a job wants `preview` and `apply`, the runner stops
+after the preview and waits for a RunnerDecision line.
+"""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from contracts.base import Contract
+from contracts.stack import StackSecrets, StackSpec
+
+Action = Literal["preview", "up", "destroy", "refresh"]
+ResourceOp = Literal["create", "update", "replace", "delete", "same", "read", "refresh"]
+
+
+class RunnerJob(Contract):
+    operation_id: UUID
+    action: Action
+    spec: StackSpec
+    secrets: Annotated[StackSecrets, Field(repr=False)]
+    pulumi_root: str
+    """The folder that holds `bin/pulumi`."""
+    work_dir: str
+    env: Annotated[dict[str, str], Field(repr=False)]
+    """Environment of the Pulumi CLI: backend URL, passphrase file, PULUMI_HOME."""
+    preview_first: bool = True
+
+
+class RunnerDecision(Contract):
+    proceed: bool
+
+
+class PlanSummary(Contract):
+    """Counts of resources by what the engine would do or did."""
+
+    create: int = 0
+    update: int = 0
+    replace: int = 0
+    delete: int = 0
+    same: int = 0
+
+
+class EngineEvent(Contract):
+    """One line from the runner.
+
+    kinds: `phase` (data: name, state=started|finished), `resource` (data: urn, type, name, op,
+    state=planned|started|done|failed, plus `diffs` when planned), `diagnostic` (severity, message, urn),
+    `summary` (PlanSummary fields, duration_s, phase), `outputs` (values, secrets), `state` (version,
+    resources, resource_count), `failed` (code, title, detail, hint, resource), `finished`.
+    """
+
+    kind: Literal["phase", "resource", "diagnostic", "summary", "outputs", "state", "failed", "finished"]
+    data: dict[str, Any] = {}

@@ -1,0 +1,22 @@
+"""How a tenant runtime is configured when the control plane deploys it."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from contracts.base import Contract
+
+
+class RuntimeConfig(Contract):
+    """Becomes the runtime's environment (RUNTIME_*, MODEL_*); secrets are handed over as files.
+
+    `model_base_url` None means the built-in offline stand-in `offline-rules-1`.
+    `usage_url` is the control plane's ingest endpoint; None keeps usage in the runtime's outbox.
+    """
+
+    version: str
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    manifest: str | None = None
+    model: str = "offline-rules-1"
+    model_base_url: str | None = None
+    usage_url: str | None = None
