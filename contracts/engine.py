@@ -28,6 +28,10 @@ class RunnerJob(Contract):
     env: Annotated[dict[str, str], Field(repr=False)]
     """Environment of the Pulumi CLI: backend URL, passphrase file, PULUMI_HOME."""
     preview_first: bool = True
+    clear_lock: bool = False
+    """Remove a lock left by a run that is proven dead; never set while one may still live."""
+    remove_stack: bool = False
+    """After a destroy that succeeded: forget the stack and its history."""
 
 
 class RunnerDecision(Contract):

@@ -1,0 +1,58 @@
+"""Reads of people, teams and keys."""
+
+import hmac
+import re
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from controlplane.accounts.access import Principal
+from controlplane.accounts.models import ApiKey, Membership, User
+from controlplane.accounts.roles import ROLE_SCOPES
+from controlplane.accounts.services import token_hash
+
+_TOKEN = re.compile(r"^fh_([0-9a-f]{8})_[A-Za-z0-9_-]{20,128}$")
+_LAST_USED_STEP = timedelta(seconds=60)
+
+
+def principal_of_token(*, token: str, now: datetime) -> Principal | None:
+    """The principal behind an API key's token; None when it is malformed, unknown, expired or revoked."""
+    match = _TOKEN.match(token)
+    if match is None:
+        return None
+    key = ApiKey.objects.filter(prefix=match.group(1), revoked_at__isnull=True).first()
+    if key is None or not hmac.compare_digest(key.token_hash, token_hash(token)):
+        return None
+    if key.expires_at is not None and key.expires_at <= now:
+        return None
+    # Recorded at most once a minute, so that a busy key does not cost a write per request.
+    ApiKey.objects.filter(
+        Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - _LAST_USED_STEP), pk=key.pk
+    ).update(last_used_at=now)
+    return Principal(
+        actor=f"key:{key.prefix}",
+        team_id=key.team_id,
+        scopes=frozenset(key.scopes),
+        tenant_ids=None if key.tenant_ids is None else frozenset(key.tenant_ids),
+        api_key_id=key.id,
+    )
+
+
+def principal_of_user(*, user: User) -> Principal | None:
+    """The principal of a signed-in person in the first team they joined; None without a team."""
+    if not user.is_active:
+        return None
+    membership = Membership.objects.filter(user=user).order_by("created_at", "pk").first()
+    if membership is None:
+        return None
+    return Principal(
+        actor=f"user:{user.email}",
+        team_id=membership.team_id,
+        scopes=ROLE_SCOPES[membership.role],
+        user_id=user.id,
+    )
+
+
+def api_keys_of_team(*, team_id: UUID) -> QuerySet[ApiKey]:
+    return ApiKey.objects.filter(team_id=team_id).order_by("-created_at")

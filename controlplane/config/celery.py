@@ -1,0 +1,17 @@
+"""The Celery application. Celery only wakes; every task takes ids and asks Postgres what is true."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.config.settings")
+
+app = Celery("freehold")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["controlplane.operations", "controlplane.tenants", "billing"])
+
+#: Everything that runs by the clock, in one reviewable list.
+app.conf.beat_schedule = {
+    "operations-sweep": {"task": "controlplane.operations.tasks.operations_sweep_task", "schedule": 5.0},
+    "tenants-health": {"task": "controlplane.tenants.tasks.tenants_health_task", "schedule": 30.0},
+}

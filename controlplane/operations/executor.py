@@ -1,0 +1,308 @@
+"""Carries out one claimed operation: starts the runner, feeds the timeline, keeps the lease, ends the operation.
+
+Steps: plan (what would change) -> a decision -> apply -> record (outputs, spans) -> verify (a look from outside).
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+from django.conf import settings
+
+from contracts.engine import EngineEvent, RunnerJob
+from contracts.stack import StackSpec
+from controlplane.core import clock
+from controlplane.operations import services, states
+from controlplane.operations.events import events_append
+from controlplane.operations.models import Operation, Stack
+from controlplane.operations.process import INTERRUPT_GRACE_S, RunnerProcess
+from controlplane.operations.record import stack_lock_suspect, stack_record
+from controlplane.operations.subject import operation_subject
+
+log = structlog.get_logger()
+
+_TICK_S = 0.25
+
+
+class LeaseLostError(Exception):
+    """Another may hold the operation now: stop and write nothing more."""
+
+
+def operation_execute(operation: Operation) -> None:
+    """Runs a claimed operation to its end. Every outcome is stored; only a lost lease leaves silently."""
+    try:
+        _Execution(operation).run()
+    except LeaseLostError:
+        log.warning("operation.lease_lost", operation=str(operation.id))
+    except Exception as error:  # a surprise of ours must not leave the operation running for ever
+        log.exception("operation.executor_failed", operation=str(operation.id))
+        services.operation_fail(
+            operation=operation,
+            error={
+                "code": "executor_failed",
+                "title": "Freehold could not carry out the operation",
+                "detail": f"{type(error).__name__}: {error}"[:2000],
+                "hint": f"The worker's log has the whole story; operation {operation.id}. Retry when it is mended.",
+                "resource": None,
+            },
+            now=clock.now(),
+        )
+
+
+class _Execution:
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.spec = StackSpec.model_validate(operation.spec)
+        self.action = states.ACTION_OF_KIND[operation.kind]
+        self.deadline = time.monotonic() + settings.FREEHOLD_OPERATION_DEADLINE_S
+        self.next_renewal = 0.0
+        self.interrupted_at: float | None = None
+        self.stop_reason = ""
+        self.failure: dict[str, Any] | None = None
+        self.outputs: dict[str, Any] = {"values": {}, "secrets": {}}
+        self.state: dict[str, Any] = {}
+        self.parked = False
+        self.killed = False
+
+    # --- the whole way -------------------------------------------------------------------------------
+    def run(self) -> None:
+        runner = RunnerProcess(self._job(), log_path=operation_log_path(self.operation))
+        try:
+            code = self._attend(runner)
+        except BaseException:
+            runner.kill()
+            stack_lock_suspect(self.operation)
+            raise
+        if self.killed:
+            stack_lock_suspect(self.operation)
+        if self.parked:
+            return
+        now = clock.now()
+        if self.stop_reason == "cancel":
+            services.operation_canceled(operation=self.operation, now=now)
+        elif self.failure is not None or code != 0:
+            services.operation_fail(
+                operation=self.operation, error=self.failure or self._died(runner, code), now=now
+            )
+        else:
+            self._settle()
+
+    def _settle(self) -> None:
+        """After the engine succeeded: remember what exists, then look at it from outside."""
+        if self.operation.kind != states.PREVIEW:
+            self._step_begin(states.STEP_RECORD)
+            detail = stack_record(
+                operation=self.operation, outputs=self.outputs, state=self.state, now=clock.now()
+            )
+            self._step_end(states.STEP_RECORD, detail)
+        if states.STEP_VERIFY in states.STEPS_OF_KIND[self.operation.kind]:
+            self._step_begin(states.STEP_VERIFY)
+            verification = operation_subject().verify(operation=self.operation)
+            if not verification.ok:
+                error = {
+                    "code": "verification_failed",
+                    "title": "The stack was changed, but does not answer as it should",
+                    "detail": verification.detail,
+                    "hint": verification.hint,
+                    "resource": None,
+                }
+                services.operation_fail(operation=self.operation, error=error, now=clock.now())
+                return
+            self._step_end(states.STEP_VERIFY, verification.detail)
+        services.operation_succeed(operation=self.operation, now=clock.now())
+
+    # --- the runner ----------------------------------------------------------------------------------
+    def _job(self) -> RunnerJob:
+        home: Path = settings.FREEHOLD_HOME
+        stack = Stack.objects.filter(tenant_id=self.operation.tenant_id).first()
+        return RunnerJob(
+            operation_id=self.operation.id,
+            action=self.action,
+            spec=self.spec,
+            secrets=operation_subject().secrets(operation=self.operation),
+            pulumi_root=str(settings.FREEHOLD_PULUMI),
+            work_dir=str(home / "pulumi" / "work" / str(self.operation.id)),
+            env=engine_environment(),
+            preview_first=states.STEP_PLAN in states.STEPS_OF_KIND[self.operation.kind],
+            clear_lock=bool(stack and stack.lock_suspect),
+            remove_stack=self.operation.kind == states.DEPROVISION,
+        )
+
+    def _attend(self, runner: RunnerProcess) -> int:
+        if states.STEP_PLAN not in states.STEPS_OF_KIND[self.operation.kind]:
+            self._begin_apply()
+        batch: list[tuple[str, Mapping[str, Any]]] = []
+        while True:
+            try:
+                event = runner.next(_TICK_S)
+                if event is not None:
+                    for each in (event, *runner.drain()):
+                        self._handle(each, runner, batch)
+            except EOFError:
+                self._flush(batch)
+                return runner.close()
+            self._flush(batch)
+            self._watch(runner)
+
+    def _handle(
+        self, event: EngineEvent, runner: RunnerProcess, batch: list[tuple[str, Mapping[str, Any]]]
+    ) -> None:
+        data = event.data
+        match event.kind:
+            case "phase":
+                self._flush(batch)
+                self._phase(str(data["name"]), str(data["state"]), runner)
+            case "resource" | "diagnostic":
+                batch.append((event.kind, data))
+                if (
+                    event.kind == "resource"
+                    and data["state"] == "done"
+                    and data["op"] not in ("same", "read")
+                ):
+                    self._progress()
+            case "summary":
+                batch.append(("summary", data))
+                if data.get("phase") == "preview":
+                    self.summary = {
+                        key: data[key] for key in ("create", "update", "replace", "delete", "same")
+                    }
+            case "state" if "plan" in data:
+                self.plan = list(data["plan"])
+            case "state":
+                self.state = data
+            case "outputs":
+                self.outputs = data
+            case "failed":
+                self.failure = data
+            case "finished":
+                pass
+
+    def _phase(self, name: str, state: str, runner: RunnerProcess) -> None:
+        if name == "preview" and state == "started":
+            self._step_begin(states.STEP_PLAN)
+        elif name == "preview":
+            services.operation_planned(operation=self.operation, summary=self.summary, plan=self.plan)
+            self._step_end(states.STEP_PLAN, plan_sentence(self.summary))
+            self._decide(runner)
+        elif state == "finished":
+            self._step_end(states.STEP_APPLY, "The engine reached the wanted state.")
+
+    def _decide(self, runner: RunnerProcess) -> None:
+        """After the plan: stop (a preview), park for a person, or go on."""
+        if self.operation.kind == states.PREVIEW or self.stop_reason:
+            runner.decide(False)
+        elif self.operation.requires_approval and not self.operation.approved_by:
+            if not services.operation_await_approval(operation=self.operation, now=clock.now()):
+                raise LeaseLostError
+            self.parked = True
+            runner.decide(False)
+        else:
+            self._begin_apply()
+            runner.decide(True)
+
+    def _begin_apply(self) -> None:
+        if not services.operation_apply_begin(operation=self.operation, now=clock.now()):
+            raise LeaseLostError
+        self._step_begin(states.STEP_APPLY)
+
+    # --- lease, cancel, deadline ---------------------------------------------------------------------
+    def _watch(self, runner: RunnerProcess) -> None:
+        monotonic = time.monotonic()
+        if monotonic >= self.next_renewal and not self.parked:
+            self.next_renewal = monotonic + settings.FREEHOLD_LEASE_S / 5
+            if not services.lease_renew(operation=self.operation, now=clock.now()):
+                raise LeaseLostError
+            self.operation.refresh_from_db(fields=["cancel_requested_at"])
+        if self.interrupted_at is None:
+            if self.operation.cancel_requested_at is not None:
+                self._interrupt(runner, "cancel", monotonic)
+            elif monotonic >= self.deadline:
+                self._interrupt(runner, "deadline", monotonic)
+        elif monotonic - self.interrupted_at > INTERRUPT_GRACE_S and not self.killed:
+            self.killed = True
+            runner.kill()
+
+    def _interrupt(self, runner: RunnerProcess, reason: str, monotonic: float) -> None:
+        self.interrupted_at, self.stop_reason = monotonic, reason
+        runner.interrupt()
+
+    def _died(self, runner: RunnerProcess, code: int) -> dict[str, Any]:
+        if self.stop_reason == "deadline":
+            return {
+                "code": "deadline_exceeded",
+                "title": "The operation took too long and was stopped",
+                "detail": f"It ran for more than {settings.FREEHOLD_OPERATION_DEADLINE_S} s.",
+                "hint": "See which resource was slow in the timeline, mend it, and retry.",
+                "resource": None,
+            }
+        return {
+            "code": "runner_died",
+            "title": "The runner ended without a result",
+            "detail": f"Exit code {code}. {runner.log_tail()}",
+            "hint": "Retry; Pulumi goes on from the state it saved. If it repeats, run `freehold doctor`.",
+            "resource": None,
+        }
+
+    # --- small writes --------------------------------------------------------------------------------
+    summary: dict[str, Any] = {}
+    plan: list[dict[str, Any]] = []
+
+    def _flush(self, batch: list[tuple[str, Mapping[str, Any]]]) -> None:
+        if batch:
+            events_append(operation_id=self.operation.id, at=clock.now(), events=batch)
+            batch.clear()
+
+    def _progress(self) -> None:
+        done = min(
+            self.operation.progress_done + 1,
+            self.operation.progress_total or self.operation.progress_done + 1,
+        )
+        self.operation.progress_done = done
+        Operation.objects.filter(pk=self.operation.pk, lease_token=self.operation.lease_token).update(
+            progress_done=done
+        )
+
+    def _step_begin(self, name: str) -> None:
+        services.step_begin(operation=self.operation, name=name, now=clock.now())
+
+    def _step_end(self, name: str, detail: str) -> None:
+        services.step_end(operation=self.operation, name=name, detail=detail, now=clock.now())
+
+
+def plan_sentence(summary: Mapping[str, Any]) -> str:
+    """`3 to create, 1 to replace` or `no changes`."""
+    parts = [
+        f"{summary[key]} to {key}" for key in ("create", "update", "replace", "delete") if summary.get(key)
+    ]
+    return ", ".join(parts) if parts else "No changes."
+
+
+def operation_log_path(operation: Operation) -> Path:
+    home: Path = settings.FREEHOLD_HOME
+    return home / "logs" / "operations" / f"{operation.id}.log"
+
+
+def engine_environment() -> dict[str, str]:
+    """The whole environment of runner, CLI and plugins: what they need, and nothing of the control plane's."""
+    home: Path = settings.FREEHOLD_HOME
+    passed = {
+        name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TMPDIR", "USER") if name in os.environ
+    }
+    import sys
+
+    return {
+        **passed,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PULUMI_HOME": str(home / "pulumi" / "home"),
+        "PULUMI_BACKEND_URL": settings.PULUMI_BACKEND_URL,
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(settings.PULUMI_PASSPHRASE_FILE),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # The salt lives in the state: work folders are thrown away after each run.
+        "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
+        "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PYTHONUNBUFFERED": "1",
+    }

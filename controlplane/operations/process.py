@@ -1,0 +1,124 @@
+"""The runner as the executor sees it: a child in a session of its own, lines out of it, signals into it."""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+from uuid import UUID
+
+from contracts.engine import EngineEvent, RunnerDecision, RunnerJob
+from embedded.processes import MARK_VARIABLE, process_stop, processes_marked
+
+#: After SIGINT the CLI lets resources in flight finish; after this it is killed.
+INTERRUPT_GRACE_S = 30.0
+
+
+def operation_mark(operation_id: UUID) -> str:
+    """Marks the runner, the CLI and its plugins, so that what outlives a killed run can be found and ended."""
+    return f"operation:{operation_id}"
+
+
+def operation_processes_end(operation_id: UUID) -> int:
+    """Ends every process of an operation on this host; the number that were alive."""
+    alive = processes_marked(operation_mark(operation_id))
+    for identity in alive:
+        process_stop(identity, first_signal=signal.SIGKILL, grace_s=2.0)
+    return len(alive)
+
+
+class RunnerProcess:
+    """Starts the runner with `job` and reads its events; `next` never blocks beyond its timeout."""
+
+    def __init__(self, job: RunnerJob, *, log_path: Path) -> None:
+        self._operation_id = job.operation_id
+        self.log_path = log_path
+        log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "controlplane.operations.runner"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**job.env, MARK_VARIABLE: operation_mark(job.operation_id)},
+                cwd=Path(__file__).resolve().parent.parent.parent,
+                start_new_session=True,
+                text=True,
+                encoding="utf-8",
+            )
+        finally:
+            os.close(log)
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        assert self._process.stdout is not None
+        threading.Thread(target=self._pump, args=(self._process.stdout,), daemon=True).start()
+        self._write(job.model_dump_json())
+
+    def _pump(self, stdout: IO[str]) -> None:
+        for line in stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        # A runner that died is noticed where events are read.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+
+    def decide(self, proceed: bool) -> None:
+        self._write(RunnerDecision(proceed=proceed).model_dump_json())
+
+    def next(self, timeout_s: float) -> EngineEvent | None:
+        """The next event; None after `timeout_s`. EOFError once the runner closed its end."""
+        try:
+            line = self._lines.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if line is None:
+            raise EOFError
+        return EngineEvent.model_validate_json(line)
+
+    def drain(self) -> Iterable[EngineEvent]:
+        """Whatever has arrived already, without waiting."""
+        while not self._lines.empty():
+            line = self._lines.get_nowait()
+            if line is None:
+                self._lines.put(None)
+                return
+            yield EngineEvent.model_validate_json(line)
+
+    def interrupt(self) -> None:
+        """One SIGINT to the group: a second would make the CLI give up on resources in flight."""
+        self._signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        operation_processes_end(self._operation_id)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def close(self) -> int:
+        """Waits for the end (bounded) and returns the exit code."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            return self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self._process.wait(timeout=10)
+
+    def log_tail(self, limit: int = 1500) -> str:
+        try:
+            return self.log_path.read_text(encoding="utf-8", errors="replace")[-limit:].strip()
+        except OSError:
+            return ""

@@ -1,0 +1,164 @@
+"""The runner: one fresh process that carries one operation out with the real Pulumi engine.
+
+`python -m controlplane.operations.runner`, started by the executor in a session of its own. Protocol:
+contracts/engine.py. It knows no Django and no database; only it (and the fleet planner) imports `stacks`.
+
+SIGINT goes to the whole process group: the CLI stops gracefully on the first one, this process lets it, and
+reports what came of it.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from contracts.engine import EngineEvent, RunnerDecision, RunnerJob
+from controlplane.operations.translate import PhaseLog, failure_of
+
+
+class Reporter:
+    """Writes events to the parent, one JSON document a line. Engine events arrive on a gRPC thread."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def send(self, event: EngineEvent) -> None:
+        with self._lock:
+            self._stream.write(event.model_dump_json() + "\n")
+            self._stream.flush()
+
+
+def _protocol_stream() -> TextIO:
+    """Takes stdout for the protocol and points fd 1 at stderr, so that no library's print can break it."""
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return stream
+
+
+def _read_job() -> RunnerJob:
+    return RunnerJob.model_validate_json(sys.stdin.readline())
+
+
+def _read_decision() -> bool:
+    line = sys.stdin.readline()
+    # A parent that died closes the pipe: without a decision nothing is applied.
+    return bool(line.strip()) and RunnerDecision.model_validate_json(line).proceed
+
+
+def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], bool]) -> int:
+    """Carries the job out; 0 when it succeeded or was not to be applied, 1 when it failed."""
+    from pulumi import automation as auto
+
+    from stacks.targets import target_program
+
+    work_dir = Path(job.work_dir)
+    work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = PhaseLog("preview")
+    try:
+        workspace = auto.LocalWorkspaceOptions(
+            work_dir=str(work_dir),
+            env_vars=dict(job.env),
+            pulumi_command=auto.PulumiCommand(root=job.pulumi_root),
+            project_settings=auto.ProjectSettings(name=job.spec.project, runtime="python"),
+        )
+        stack = auto.create_or_select_stack(
+            stack_name=job.spec.qualified_stack_name,
+            project_name=job.spec.project,
+            program=target_program(job.spec, job.secrets),
+            opts=workspace,
+        )
+        if job.clear_lock:
+            # Permitted because the executor has proven the lock's holder dead.
+            stack.cancel()
+        if job.preview_first and job.action in ("preview", "up", "destroy"):
+            _phase(reporter, "preview", "started")
+            if job.action == "destroy":
+                stack.preview_destroy(on_event=_forward(log, reporter), color="never")
+            else:
+                stack.preview(on_event=_forward(log, reporter), color="never", diff=True)
+            reporter.send(EngineEvent(kind="state", data={"plan": log.plan}))
+            _phase(reporter, "preview", "finished")
+            if job.action == "preview" or not decide():
+                reporter.send(EngineEvent(kind="finished"))
+                return 0
+        log = PhaseLog(job.action)
+        _apply(job, stack, log, reporter)
+    except Exception as error:  # whatever went wrong, the operator sees the engine's own words
+        if not isinstance(error, auto.CommandError):
+            import traceback
+
+            traceback.print_exc()
+        reporter.send(EngineEvent(kind="failed", data=failure_of(log, error)))
+        return 1
+    finally:
+        shutil.rmtree(work_dir, ignore_errors=True)
+    reporter.send(EngineEvent(kind="finished"))
+    return 0
+
+
+def _apply(job: RunnerJob, stack: "object", log: PhaseLog, reporter: Reporter) -> None:
+    from pulumi import automation as auto
+
+    assert isinstance(stack, auto.Stack)
+    _phase(reporter, job.action, "started")
+    forward = _forward(log, reporter)
+    version = 0
+    if job.action == "up":
+        result = stack.up(on_event=forward, color="never")
+        version = int(result.summary.version or 0)
+        _report_outputs(result.outputs, reporter)
+    elif job.action == "refresh":
+        refreshed = stack.refresh(on_event=forward, color="never")
+        version = int(refreshed.summary.version or 0)
+        _report_outputs(stack.outputs(), reporter)
+    else:
+        destroyed = stack.destroy(on_event=forward, color="never")
+        version = int(destroyed.summary.version or 0)
+        if job.remove_stack:
+            stack.workspace.remove_stack(job.spec.qualified_stack_name)
+    resources = sorted(log.resources.values(), key=lambda resource: str(resource["urn"]))
+    reporter.send(EngineEvent(kind="state", data={"version": version, "resources": resources}))
+    _phase(reporter, job.action, "finished")
+
+
+def _report_outputs(outputs: "object", reporter: Reporter) -> None:
+    from pulumi import automation as auto
+
+    assert isinstance(outputs, dict)
+    values, secrets = {}, {}
+    for name, output in outputs.items():
+        assert isinstance(output, auto.OutputValue)
+        (secrets if output.secret else values)[name] = output.value
+    reporter.send(EngineEvent(kind="outputs", data={"values": values, "secrets": secrets}))
+
+
+def _phase(reporter: Reporter, name: str, state: str) -> None:
+    reporter.send(EngineEvent(kind="phase", data={"name": name, "state": state}))
+
+
+def _forward(log: PhaseLog, reporter: Reporter) -> Callable[["object"], None]:
+    def forward(event: "object") -> None:
+        from pulumi import automation as auto
+
+        assert isinstance(event, auto.EngineEvent)
+        translated = log.translate(event)
+        if translated is not None:
+            reporter.send(translated)
+
+    return forward
+
+
+def main() -> int:
+    # The CLI in our process group acts on SIGINT; this process outlives it to report.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    reporter = Reporter(_protocol_stream())
+    return run(_read_job(), reporter, _read_decision)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

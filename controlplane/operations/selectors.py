@@ -1,0 +1,123 @@
+"""Reads of operations. Access is decided here: a principal sees the operations of the tenants it sees."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from controlplane.accounts.access import Principal
+from controlplane.core.errors import NotFound
+from controlplane.operations import states
+from controlplane.operations.models import Operation, OperationEvent, Stack
+
+
+def operations_visible(*, principal: Principal) -> QuerySet[Operation]:
+    visible = Operation.objects.filter(tenant__team_id=principal.team_id)
+    if principal.tenant_ids is not None:
+        visible = visible.filter(tenant_id__in=principal.tenant_ids)
+    return visible.select_related("tenant").prefetch_related("steps")
+
+
+def operation_get(*, principal: Principal, operation_id: UUID) -> Operation:
+    """Raises NotFound for one that does not exist and for one of another team alike."""
+    operation = operations_visible(principal=principal).filter(pk=operation_id).first()
+    if operation is None:
+        raise NotFound("There is no such operation.", hint="GET /api/v1/operations lists those you can see.")
+    return operation
+
+
+def operations_claimable() -> int:
+    """How many operations could be claimed now, within the free slots."""
+    running = Operation.objects.filter(state__in=states.RUNNING)
+    free = settings.FREEHOLD_MAX_OPERATIONS - running.count()
+    if free <= 0:
+        return 0
+    busy = running.filter(tenant_id=OuterRef("tenant_id"))
+    waiting = (
+        Operation.objects.filter(~Exists(busy), state=states.QUEUED).values("tenant_id").distinct().count()
+    )
+    return min(free, waiting)
+
+
+@dataclass(frozen=True)
+class Queueing:
+    """Where a waiting operation stands; position 1 is next."""
+
+    position: int | None
+    waiting_for: str | None
+
+
+def operation_queueing(*, operation: Operation) -> Queueing:
+    """The true place in the queue, and what the operation waits for; nothing for one that does not wait."""
+    if operation.state == states.AWAITING_APPROVAL:
+        return Queueing(None, "a person's approval")
+    if operation.state != states.QUEUED:
+        return Queueing(None, None)
+    ahead = Operation.objects.filter(state=states.QUEUED).filter(
+        Q(priority__lt=operation.priority)
+        | Q(priority=operation.priority, queued_at__lt=operation.queued_at)
+        | Q(priority=operation.priority, queued_at=operation.queued_at, id__lt=operation.id)
+    )
+    running = Operation.objects.filter(state__in=states.RUNNING)
+    holder = running.filter(tenant_id=operation.tenant_id).first()
+    if holder is not None:
+        reason = f"this tenant's {holder.kind} operation {holder.id}"
+    elif (count := running.count()) >= settings.FREEHOLD_MAX_OPERATIONS:
+        reason = f"a free slot ({count} of {settings.FREEHOLD_MAX_OPERATIONS} are busy)"
+    else:
+        reason = "a worker"
+    return Queueing(ahead.count() + 1, reason)
+
+
+def events_after(*, operation_id: UUID, cursor: int, limit: int) -> list[OperationEvent]:
+    return list(
+        OperationEvent.objects.filter(operation_id=operation_id, id__gt=cursor).order_by("id")[:limit]
+    )
+
+
+def operation_representation(operation: Operation, *, slug: str) -> dict[str, Any]:
+    """The operation of contract.md section 3."""
+    queueing = operation_queueing(operation=operation)
+    return {
+        "id": str(operation.id),
+        "kind": operation.kind,
+        "state": operation.state,
+        "tenant": slug,
+        "reason": operation.reason,
+        "requested_by": operation.requested_by,
+        "approved_by": operation.approved_by or None,
+        "requires_approval": operation.requires_approval,
+        "priority": operation.priority,
+        "queue_position": queueing.position,
+        "waiting_for": queueing.waiting_for,
+        "steps": [
+            {
+                "name": step.name,
+                "state": step.state,
+                "started_at": _time(step.started_at),
+                "finished_at": _time(step.finished_at),
+                "detail": step.detail,
+            }
+            for step in operation.steps.all()
+        ],
+        "progress": {"done": operation.progress_done, "total": operation.progress_total},
+        "plan_summary": operation.plan_summary,
+        # No price table covers the local target: it runs on a machine that is paid for anyway.
+        "cost": {"monthly_before": None, "monthly_after": None, "currency": "USD"},
+        "attempt": operation.attempt,
+        "error": operation.error,
+        "created_at": _time(operation.created_at),
+        "started_at": _time(operation.started_at),
+        "finished_at": _time(operation.finished_at),
+    }
+
+
+def stack_of(*, tenant_id: UUID) -> Stack | None:
+    return Stack.objects.filter(tenant_id=tenant_id).first()
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,83 @@
+"""Kinds, states and allowed moves of operations and their steps. Pure data, written once.
+
+   ┌────────────── approve ──────────────┐
+   ▼                                     │
+queued ──► planning ──► awaiting_approval ┤
+   │          │  │                        └─ reject ─► canceled
+   │          │  └──────► applying ──► succeeded
+   ▼          ▼              │
+canceled   failed ◄──────────┘
+              └── retry ──► queued
+"""
+
+from typing import Final
+
+from contracts.engine import Action
+
+# States, with their meaning.
+QUEUED: Final = "queued"  # waits for its tenant's other operation, a free slot or a worker
+PLANNING: Final = "planning"  # a runner computes the plan; nothing has changed yet
+AWAITING_APPROVAL: Final = "awaiting_approval"  # a person must decide; no runner is alive
+APPLYING: Final = "applying"  # a runner changes infrastructure
+SUCCEEDED: Final = "succeeded"
+FAILED: Final = "failed"
+CANCELED: Final = "canceled"
+
+STATES: Final = (QUEUED, PLANNING, AWAITING_APPROVAL, APPLYING, SUCCEEDED, FAILED, CANCELED)
+RUNNING: Final = frozenset({PLANNING, APPLYING})
+TERMINAL: Final = frozenset({SUCCEEDED, FAILED, CANCELED})
+OPEN: Final = frozenset({QUEUED, PLANNING, AWAITING_APPROVAL, APPLYING})
+
+ALLOWED_FROM: Final[dict[str, frozenset[str]]] = {
+    QUEUED: frozenset({AWAITING_APPROVAL, FAILED, CANCELED}),
+    PLANNING: frozenset({QUEUED}),
+    AWAITING_APPROVAL: frozenset({PLANNING}),
+    APPLYING: frozenset({PLANNING}),
+    SUCCEEDED: frozenset({PLANNING, APPLYING}),
+    FAILED: frozenset({PLANNING, APPLYING}),
+    CANCELED: frozenset({QUEUED, PLANNING, AWAITING_APPROVAL, APPLYING}),
+}
+
+# Kinds.
+PROVISION: Final = "provision"
+UPDATE: Final = "update"
+PREVIEW: Final = "preview"
+REFRESH: Final = "refresh"
+DEPROVISION: Final = "deprovision"
+
+KINDS: Final = (PROVISION, UPDATE, PREVIEW, REFRESH, DEPROVISION)
+ACTION_OF_KIND: Final[dict[str, Action]] = {
+    PROVISION: "up",
+    UPDATE: "up",
+    PREVIEW: "preview",
+    REFRESH: "refresh",
+    DEPROVISION: "destroy",
+}
+
+# Steps, in the order an operation goes through them.
+STEP_PLAN: Final = "plan"
+STEP_APPLY: Final = "apply"
+STEP_RECORD: Final = "record"
+STEP_VERIFY: Final = "verify"
+STEPS_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
+    PROVISION: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
+    UPDATE: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
+    PREVIEW: (STEP_PLAN,),
+    REFRESH: (STEP_APPLY, STEP_RECORD),
+    DEPROVISION: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
+}
+
+STEP_PENDING: Final = "pending"
+STEP_RUNNING: Final = "running"
+STEP_SUCCEEDED: Final = "succeeded"
+STEP_FAILED: Final = "failed"
+STEP_SKIPPED: Final = "skipped"
+STEP_STATES: Final = (STEP_PENDING, STEP_RUNNING, STEP_SUCCEEDED, STEP_FAILED, STEP_SKIPPED)
+
+# Priority classes: a smaller number goes first.
+PRIORITY_PERSON: Final = 10
+PRIORITY_ROLLOUT: Final = 20
+PRIORITY_BACKGROUND: Final = 40
+
+#: What a stuck queue is called stuck after, and how often a lost operation may be tried.
+LEASE_GRACE_S: Final = 5

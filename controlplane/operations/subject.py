@@ -1,0 +1,42 @@
+"""What an operation calls on the thing it changes.
+
+Operations must not know tenants' lifecycles (design.md section 2), so the tenants app supplies this port;
+settings.OPERATION_SUBJECT names the implementation.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Protocol, cast
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from contracts.stack import StackSecrets
+from controlplane.operations.models import Operation
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The answer of a look from outside after an apply."""
+
+    ok: bool
+    detail: str
+    hint: str = ""
+
+
+class OperationSubject(Protocol):
+    """`started` and `finished` run inside the transaction of the operation's own transition."""
+
+    def secrets(self, *, operation: Operation) -> StackSecrets: ...
+
+    def started(self, *, operation: Operation, now: datetime) -> None: ...
+
+    def finished(self, *, operation: Operation, now: datetime) -> None: ...
+
+    def verify(self, *, operation: Operation) -> Verification: ...
+
+
+@cache
+def operation_subject() -> OperationSubject:
+    return cast(OperationSubject, import_string(settings.OPERATION_SUBJECT)())

@@ -1,0 +1,29 @@
+"""Celery's part: a doorbell and a sweep. Tasks hold no rules; Postgres decides what is to be done."""
+
+import threading
+
+from celery import shared_task
+
+from controlplane.core import clock
+from controlplane.operations.executor import operation_execute
+from controlplane.operations.reaper import operations_reap
+from controlplane.operations.selectors import operations_claimable
+from controlplane.operations.services import doorbell_ring, operation_claim
+
+
+@shared_task(name="controlplane.operations.tasks.operations_work_task")
+def operations_work_task() -> int:
+    """Claims and carries out operations until none is to be had; how many it was."""
+    done = 0
+    while (operation := operation_claim(worker=threading.current_thread().name, now=clock.now())) is not None:
+        operation_execute(operation)
+        done += 1
+    return done
+
+
+@shared_task(name="controlplane.operations.tasks.operations_sweep_task", expires=10)
+def operations_sweep_task() -> None:
+    """Rings again for what a lost doorbell left behind, and settles what lost its executor."""
+    operations_reap(now=clock.now())
+    for _ in range(operations_claimable()):
+        doorbell_ring()

@@ -1,0 +1,168 @@
+"""Pure translation of the Pulumi engine's events into ours. Imported by the runner; knows no Django."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pulumi import automation as auto
+
+from contracts.engine import EngineEvent, PlanSummary
+
+#: Engine operations, by what they mean to an operator. Replacement steps count once, at `replace`.
+_OPS = {
+    "create": "create",
+    "update": "update",
+    "replace": "replace",
+    "create-replacement": "replace",
+    "delete-replaced": "replace",
+    "delete": "delete",
+    "discard": "delete",
+    "same": "same",
+    "read": "read",
+    "refresh": "refresh",
+}
+_COUNTED = ("create", "update", "replace", "delete", "same")
+
+
+def urn_parts(urn: str) -> tuple[str, str]:
+    """(type, name) of `urn:pulumi:<stack>::<project>::<parent$type>::<name>`."""
+    pieces = urn.split("::")
+    if len(pieces) < 4:
+        return "", urn
+    return pieces[2].split("$")[-1], "::".join(pieces[3:])
+
+
+@dataclass
+class PhaseLog:
+    """What one engine run (a preview, an update, a destroy) has said so far."""
+
+    phase: str
+    plan: list[dict[str, Any]] = field(default_factory=list)
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    errors: list[dict[str, str]] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def translate(self, event: auto.EngineEvent) -> EngineEvent | None:
+        """Our event for one of the engine's, or None for what no timeline needs. Remembers failures."""
+        if event.resource_pre_event is not None:
+            return self._resource(
+                event.resource_pre_event.metadata, "planned" if self.phase == "preview" else "started"
+            )
+        if event.res_outputs_event is not None:
+            return self._resource(event.res_outputs_event.metadata, "done")
+        if event.res_op_failed_event is not None:
+            self.failed.append(event.res_op_failed_event.metadata.urn)
+            return self._resource(event.res_op_failed_event.metadata, "failed")
+        if event.diagnostic_event is not None:
+            return self._diagnostic(event.diagnostic_event)
+        if event.summary_event is not None:
+            return self._summary(event.summary_event)
+        return None
+
+    def _resource(self, metadata: Any, state: str) -> EngineEvent | None:
+        op = _OPS.get(str(getattr(metadata.op, "value", metadata.op)))
+        if op is None:
+            return None
+        type_name, name = urn_parts(metadata.urn)
+        data: dict[str, Any] = {
+            "urn": metadata.urn,
+            "type": type_name,
+            "name": name,
+            "op": op,
+            "state": state,
+            "phase": self.phase,
+        }
+        if state == "planned":
+            diffs = _diffs(metadata)
+            data["diffs"] = diffs
+            self.plan.append({key: data[key] for key in ("urn", "type", "name", "op", "diffs")})
+        if state == "done":
+            self._remember(metadata, op, type_name, name)
+        return EngineEvent(kind="resource", data=data)
+
+    def _remember(self, metadata: Any, op: str, type_name: str, name: str) -> None:
+        if op == "delete":
+            self.resources.pop(metadata.urn, None)
+            return
+        new = getattr(metadata, "new", None) or getattr(metadata, "old", None)
+        self.resources[metadata.urn] = {
+            "urn": metadata.urn,
+            "type": type_name,
+            "name": name,
+            "id": getattr(new, "id", "") or "",
+            "parent": getattr(new, "parent", "") or "",
+        }
+
+    def _diagnostic(self, diagnostic: Any) -> EngineEvent | None:
+        if getattr(diagnostic, "ephemeral", False) or not diagnostic.message.strip():
+            return None
+        data = {
+            "severity": diagnostic.severity,
+            "message": diagnostic.message.strip(),
+            "urn": diagnostic.urn or "",
+            "phase": self.phase,
+        }
+        if diagnostic.severity == "error":
+            self.errors.append({"urn": data["urn"], "message": data["message"]})
+        return EngineEvent(kind="diagnostic", data=data)
+
+    def _summary(self, summary: Any) -> EngineEvent:
+        counts: dict[str, int] = dict.fromkeys(_COUNTED, 0)
+        for raw, count in dict(summary.resource_changes).items():
+            op = _OPS.get(str(getattr(raw, "value", raw)))
+            # "create-replacement" and "delete-replaced" are halves of a replacement already counted.
+            if op in counts and str(getattr(raw, "value", raw)) not in (
+                "create-replacement",
+                "delete-replaced",
+            ):
+                counts[op] += int(count)
+        self.counts = counts
+        data = {
+            **PlanSummary(**counts).model_dump(),
+            "duration_s": summary.duration_seconds,
+            "phase": self.phase,
+        }
+        return EngineEvent(kind="summary", data=data)
+
+
+def _diffs(metadata: Any) -> list[dict[str, str]]:
+    """Changed properties; values stay out, since a plan is read by more people than secrets are."""
+    detailed: Mapping[str, Any] = getattr(metadata, "detailed_diff", None) or {}
+    if detailed:
+        return [
+            {"path": path, "kind": str(getattr(diff.diff_kind, "value", diff.diff_kind))}
+            for path, diff in sorted(detailed.items())
+        ]
+    return [{"path": path, "kind": "update"} for path in (getattr(metadata, "diffs", None) or [])]
+
+
+def failure_of(log: PhaseLog, error: BaseException) -> dict[str, Any]:
+    """{code, title, detail, hint, resource} of an engine run that failed: the engine's own words, and a way on."""
+    if isinstance(error, auto.ConcurrentUpdateError):
+        return {
+            "code": "stack_locked",
+            "title": "Another Pulumi run holds this stack",
+            "detail": str(error)[-2000:],
+            "hint": "Wait for the other run to end, then retry. If nothing runs, `pulumi cancel` frees the lock.",
+            "resource": None,
+        }
+    resource = None
+    if log.failed:
+        type_name, name = urn_parts(log.failed[0])
+        resource = {"urn": log.failed[0], "type": type_name, "name": name}
+    about_resource = [e["message"] for e in log.errors if resource and e["urn"] == resource["urn"]]
+    messages = about_resource or [e["message"] for e in log.errors]
+    detail = "\n".join(messages) or str(error)[-2000:]
+    verb = {"preview": "Planning", "up": "Applying", "destroy": "Destroying", "refresh": "Refreshing"}[
+        log.phase
+    ]
+    what = f"{resource['type']} '{resource['name']}'" if resource else "the stack"
+    return {
+        "code": "pulumi_failed",
+        "title": f"{verb} failed at {what}" if resource else f"{verb} failed",
+        "detail": detail[:4000],
+        "hint": "Nothing was rolled back: what was created is in the stack's state. Mend the cause and retry; "
+        "Pulumi goes on from where it stopped.",
+        "resource": resource,
+    }

@@ -1,0 +1,96 @@
+"""What operations call on tenants: the lifecycle follows what was really done (see states.next_lifecycle)."""
+
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+
+from contracts.stack import StackOutputs, StackSecrets, StackSpec
+from controlplane.core.encryption import decrypt
+from controlplane.core.errors import FreeholdError
+from controlplane.operations.models import Operation
+from controlplane.operations.selectors import stack_of
+from controlplane.operations.subject import Verification
+from controlplane.tenants import states
+from controlplane.tenants.health import runtime_probe_until
+from controlplane.tenants.models import Tenant
+
+VERIFY_DEADLINE_S = 20.0
+
+
+def secrets_context(tenant_id: object) -> str:
+    return f"tenant-secrets:{tenant_id}"
+
+
+class TenantSubject:
+    """Implements controlplane.operations.subject.OperationSubject."""
+
+    def secrets(self, *, operation: Operation) -> StackSecrets:
+        tenant = operation.tenant
+        sealed = decrypt(tenant.sealed_secrets, context=secrets_context(tenant.id))
+        return StackSecrets(**sealed, model_api_key=settings.MODEL_API_KEY or None)
+
+    def started(self, *, operation: Operation, now: datetime) -> None:
+        self._move(operation, "started", now)
+
+    def finished(self, *, operation: Operation, now: datetime) -> None:
+        self._move(operation, operation.state, now)
+
+    def verify(self, *, operation: Operation) -> Verification:
+        """Looks from outside: a provisioned runtime answers, a deprovisioned tenant has left nothing."""
+        spec = StackSpec.model_validate(operation.spec)
+        if operation.kind == "deprovision":
+            return _left_nothing(spec)
+        stack = stack_of(tenant_id=operation.tenant_id)
+        if stack is None or not stack.outputs:
+            return Verification(False, "The stack has no outputs.", "Run an update.")
+        url = StackOutputs.model_validate(stack.outputs).runtime_url
+        Tenant.objects.filter(pk=operation.tenant_id).update(runtime_url=url)
+        probe = runtime_probe_until(url, deadline_s=VERIFY_DEADLINE_S)
+        Tenant.objects.filter(pk=operation.tenant_id).update(health=probe.health, health_checks=probe.checks)
+        if probe.health in (states.HEALTHY, states.DEGRADED):
+            return Verification(True, f"The runtime answers: {probe.health}.")
+        return Verification(
+            False, f"The runtime at {url} is {probe.health}: {probe.detail}", "Look at the runtime's log."
+        )
+
+    def _move(self, operation: Operation, happened: str, now: datetime) -> None:
+        current = Tenant.objects.select_for_update().get(pk=operation.tenant_id)
+        following = states.next_lifecycle(current.lifecycle, kind=operation.kind, happened=happened)
+        if following is None:
+            return
+        fields: dict[str, object] = {"lifecycle": following, "updated_at": now}
+        if following == states.PROVISIONING:
+            fields["health"] = states.PROGRESSING
+        elif following == states.ACTIVE:
+            fields |= {"activated_at": current.activated_at or now, "health_checked_at": now}
+        elif following == states.FAILED:
+            fields["health"] = states.UNKNOWN
+        elif following == states.DEPROVISIONED:
+            fields |= {
+                "slot": None,
+                "runtime_url": "",
+                "deprovisioned_at": now,
+                "health": states.UNKNOWN,
+                "health_checks": [],
+            }
+        moved = Tenant.objects.filter(pk=current.pk, lifecycle=current.lifecycle).update(**fields)
+        if moved != 1:
+            raise FreeholdError(
+                f"Tenant {current.slug} changed its lifecycle while it was locked.", code="lifecycle_race"
+            )
+        operation.refresh_from_db(fields=["tenant"])
+        if following == states.DEPROVISIONED:
+            from controlplane.tenants.services import tenant_credentials_forget
+
+            tenant_credentials_forget(tenant=current, actor="executor", now=now)
+
+
+def _left_nothing(spec: StackSpec) -> Verification:
+    if spec.local is not None and Path(spec.local.data_dir).exists():
+        return Verification(
+            False,
+            f"{spec.local.data_dir} is still there.",
+            "Retry the deletion; if it repeats, remove the folder by hand.",
+        )
+    return Verification(True, "Nothing is left.")

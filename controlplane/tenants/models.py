@@ -1,0 +1,56 @@
+"""The tenant: a customer with a stack of its own."""
+
+from django.db import models
+from django.db.models import Q
+
+from controlplane.core.ids import uuid7
+from controlplane.tenants import states
+
+
+class Tenant(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    team = models.ForeignKey("accounts.Team", on_delete=models.PROTECT, related_name="tenants")
+    slug = models.CharField(max_length=40)
+    name = models.CharField(max_length=200)
+    plan = models.CharField(max_length=40)
+    target = models.CharField(max_length=40)
+    region = models.CharField(max_length=40)
+    contact_email = models.EmailField(blank=True)
+    labels = models.JSONField(default=dict)
+    overrides = models.JSONField(default=dict)
+    lifecycle = models.CharField(
+        max_length=20, choices=[(s, s) for s in states.LIFECYCLES], default=states.REQUESTED
+    )
+    health = models.CharField(max_length=20, choices=[(s, s) for s in states.HEALTHS], default=states.UNKNOWN)
+    health_checks = models.JSONField(default=list)
+    health_checked_at = models.DateTimeField(null=True)
+    billing = models.CharField(
+        max_length=20, choices=[(s, s) for s in states.STANDINGS], default=states.CURRENT
+    )
+    deletion_protection = models.BooleanField(default=False)
+    runtime_url = models.CharField(max_length=300, blank=True)
+    #: Which block of ports on this machine; null for other targets and once deprovisioned.
+    slot = models.PositiveSmallIntegerField(null=True)
+    sealed_secrets = models.TextField(blank=True)
+    usage_key_id = models.UUIDField(null=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    activated_at = models.DateTimeField(null=True)
+    deprovisioned_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            # A slug names stacks, folders and hosts: one living tenant each, over all teams.
+            models.UniqueConstraint(
+                fields=["slug"],
+                condition=~Q(lifecycle=states.DEPROVISIONED),
+                name="one_living_tenant_per_slug",
+            ),
+            models.UniqueConstraint(
+                fields=["slot"], condition=Q(slot__isnull=False), name="one_tenant_per_slot"
+            ),
+        ]
+        indexes = [models.Index(fields=["team", "-created_at"], name="tenant_of_team")]
+
+    def __str__(self) -> str:
+        return self.slug

@@ -1,0 +1,60 @@
+"""The plan catalogue: read once from catalogue/plans.toml, checked, and handed out frozen."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from contracts.base import Contract
+from contracts.stack import CacheSize, GpuSize, PostgresSize, VectorStoreSize
+
+CATALOGUE = Path(__file__).parent / "catalogue" / "plans.toml"
+
+
+class RuntimeSize(Contract):
+    workers: int = Field(default=1, ge=1, le=64)
+
+
+class Sizes(Contract):
+    """What a tenant's stack is made of. A tenant's overrides replace single values of this."""
+
+    postgres: PostgresSize
+    cache: CacheSize
+    vector_store: VectorStoreSize
+    gpu: GpuSize
+    runtime: RuntimeSize
+
+
+class Limits(Contract):
+    agents: int
+    users: int
+    concurrent_runs: int
+    storage_gb: int
+
+
+class Plan(Contract):
+    """`rate_card` is billing's to understand: {version, base_fee, prices} (billing/rating/cards.py)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    name: str
+    description: str
+    deletion_protection: bool
+    sizes: Sizes
+    limits: Limits
+    rate_card: dict[str, Any]
+
+
+@cache
+def plans() -> dict[str, Plan]:
+    """Every plan by key, in the catalogue's order. A broken catalogue raises when the process starts to use it."""
+    with CATALOGUE.open("rb") as file:
+        raw = tomllib.load(file)["plans"]
+    return {key: Plan.model_validate({"key": key, **_with_currency(key, body)}) for key, body in raw.items()}
+
+
+def _with_currency(key: str, body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "rate_card": {"key": key, "currency": "USD", **body["rate_card"]}}

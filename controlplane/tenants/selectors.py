@@ -1,0 +1,86 @@
+"""Reads of tenants. Access is decided here: a principal sees its team's tenants, or those it is limited to."""
+
+from typing import Any
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from controlplane.accounts.access import Principal
+from controlplane.core.errors import NotFound
+from controlplane.operations.models import Operation, Stack
+from controlplane.tenants import states
+from controlplane.tenants.models import Tenant
+
+FILTERS = ("lifecycle", "health", "billing", "plan", "target")
+
+
+def tenants_visible(*, principal: Principal) -> QuerySet[Tenant]:
+    visible = Tenant.objects.filter(team_id=principal.team_id)
+    if principal.tenant_ids is not None:
+        visible = visible.filter(pk__in=principal.tenant_ids)
+    newest = (
+        Operation.objects.filter(tenant_id=OuterRef("pk")).order_by("-created_at", "-id").values("pk")[:1]
+    )
+    return visible.select_related("stack").annotate(last_operation_id=Subquery(newest))
+
+
+def tenants_search(*, principal: Principal, filters: dict[str, str]) -> QuerySet[Tenant]:
+    """Filters: lifecycle, health, billing, plan, target; label (`key=value` or `key`); q (slug or name).
+    Deprovisioned tenants show only when asked for by lifecycle."""
+    found = tenants_visible(principal=principal)
+    for name in FILTERS:
+        if filters.get(name):
+            found = found.filter(Q((name, filters[name])))
+    if not filters.get("lifecycle"):
+        found = found.exclude(lifecycle=states.DEPROVISIONED)
+    if label := filters.get("label"):
+        key, separator, value = label.partition("=")
+        found = (
+            found.filter(labels__contains={key: value}) if separator else found.filter(labels__has_key=key)
+        )
+    if text := filters.get("q", "").strip():
+        found = found.filter(Q(slug__icontains=text) | Q(name__icontains=text))
+    return found
+
+
+def tenant_get(*, principal: Principal, slug: str) -> Tenant:
+    """The living tenant of that slug, else the one deprovisioned last. NotFound for a stranger's too."""
+    candidates = tenants_visible(principal=principal).filter(slug=slug)
+    tenant = (
+        candidates.exclude(lifecycle=states.DEPROVISIONED).first()
+        or candidates.order_by("-created_at").first()
+    )
+    if tenant is None:
+        raise NotFound(
+            "There is no such tenant.", hint="Check the slug; GET /api/v1/tenants lists those you can see."
+        )
+    return tenant
+
+
+def tenant_representation(tenant: Tenant) -> dict[str, Any]:
+    """The tenant of contract.md section 3."""
+    stack: Stack | None = getattr(tenant, "stack", None)
+    last = getattr(tenant, "last_operation_id", None)
+    return {
+        "id": str(tenant.id),
+        "slug": tenant.slug,
+        "name": tenant.name,
+        "plan": tenant.plan,
+        "target": tenant.target,
+        "region": tenant.region,
+        "contact_email": tenant.contact_email,
+        "lifecycle": tenant.lifecycle,
+        "health": tenant.health,
+        "billing": tenant.billing,
+        "labels": tenant.labels,
+        "overrides": tenant.overrides,
+        "deletion_protection": tenant.deletion_protection,
+        "runtime_url": tenant.runtime_url or None,
+        "stack": {
+            "name": stack.name if stack else f"organization/freehold/{tenant.slug}",
+            "program_version": stack.program_version if stack else None,
+            "state_version": stack.state_version if stack else 0,
+            "last_operation": str(last) if last else None,
+        },
+        "created_at": tenant.created_at.isoformat().replace("+00:00", "Z"),
+        "updated_at": tenant.updated_at.isoformat().replace("+00:00", "Z"),
+    }

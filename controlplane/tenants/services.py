@@ -1,0 +1,333 @@
+"""Changes to tenants. Each is one transaction: the row, the operation and the audit row, or nothing."""
+
+import re
+import secrets as token_source
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import httpx
+from django.conf import settings
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+
+from contracts.stack import SLUG_PATTERN
+from controlplane.accounts.access import Principal
+from controlplane.accounts.models import ApiKey
+from controlplane.accounts.roles import USAGE_WRITE
+from controlplane.accounts.services import api_key_create
+from controlplane.core.audit import audit_record
+from controlplane.core.encryption import decrypt, encrypt
+from controlplane.core.errors import Conflict, FieldProblem, RetryLater, ValidationFailed
+from controlplane.operations import states as operation_states
+from controlplane.operations.models import Operation
+from controlplane.operations.services import operation_create
+from controlplane.tenants import states
+from controlplane.tenants.lifecycle import secrets_context
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.placement import local_slot_find
+from controlplane.tenants.plans import plans
+from controlplane.tenants.stack_spec import sizes_merge, stack_spec_of
+
+#: Names that would read as something else in a URL or a folder listing.
+RESERVED_SLUGS = frozenset(
+    {"new", "api", "admin", "static", "login", "logout", "healthz", "readyz", "metrics"}
+)
+_LABEL_KEY = re.compile(r"^[a-z0-9](?:[a-z0-9._/-]{0,61}[a-z0-9])?$")
+DEFAULT_REGION = {"local": "local"}
+
+
+def tenant_create(
+    *,
+    principal: Principal,
+    slug: str,
+    name: str,
+    plan: str,
+    target: str,
+    now: datetime,
+    region: str | None = None,
+    contact_email: str = "",
+    labels: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    requires_approval: bool = False,
+    reason: str = "",
+) -> tuple[Tenant, Operation]:
+    """Requests a tenant and queues its provisioning.
+
+    Raises ValidationFailed naming every wrong field, Conflict (`slug_taken`, `machine_full`).
+    """
+    _tenant_check(
+        slug=slug, name=name, plan=plan, target=target, contact_email=contact_email, labels=labels or {}
+    )
+    sizes_merge(plans()[plan], dict(overrides or {}))
+    if Tenant.objects.filter(slug=slug).exclude(lifecycle=states.DEPROVISIONED).exists():
+        raise _slug_taken(slug)
+    try:
+        with transaction.atomic():
+            tenant = Tenant(
+                team_id=principal.team_id,
+                slug=slug,
+                name=name.strip(),
+                plan=plan,
+                target=target,
+                region=region or DEFAULT_REGION.get(target, ""),
+                contact_email=contact_email,
+                labels=dict(labels or {}),
+                overrides=dict(overrides or {}),
+                deletion_protection=plans()[plan].deletion_protection,
+                slot=local_slot_find() if target == "local" else None,
+                created_at=now,
+                updated_at=now,
+            )
+            _secrets_seal(tenant, actor=principal.actor, now=now)
+            tenant.save(force_insert=True)
+            operation = operation_create(
+                tenant_id=tenant.id,
+                team_id=tenant.team_id,
+                kind=operation_states.PROVISION,
+                spec=stack_spec_of(tenant),
+                actor=principal.actor,
+                reason=reason,
+                requires_approval=requires_approval,
+                now=now,
+            )
+            _audit(
+                tenant,
+                principal.actor,
+                "tenant.requested",
+                now,
+                {"slug": slug, "plan": plan, "target": target},
+            )
+    except IntegrityError as error:  # a concurrent request took the slug or the slot between check and insert
+        if "one_tenant_per_slot" in str(error):
+            raise RetryLater(
+                "Another tenant took the same place just now.", hint="Send the request again."
+            ) from error
+        raise _slug_taken(slug) from error
+    return tenant, operation
+
+
+def tenant_update(
+    *, principal: Principal, tenant: Tenant, changes: Mapping[str, Any], now: datetime
+) -> tuple[Tenant, Operation | None]:
+    """Changes a tenant; an operation is queued, and returned, where infrastructure must follow."""
+    plan = str(changes.get("plan", tenant.plan))
+    overrides = dict(changes.get("overrides", tenant.overrides))
+    name = str(changes.get("name", tenant.name))
+    labels = dict(changes.get("labels", tenant.labels))
+    _tenant_check(
+        slug=tenant.slug,
+        name=name,
+        plan=plan,
+        target=tenant.target,
+        contact_email=tenant.contact_email,
+        labels=labels,
+    )
+    sizes_merge(plans()[plan], overrides)
+    with transaction.atomic():
+        current = Tenant.objects.select_for_update().get(pk=tenant.pk)
+        moves_infrastructure = (plan, overrides) != (current.plan, current.overrides)
+        if moves_infrastructure:
+            _accepts(current, operation_states.UPDATE)
+        before = {key: getattr(current, key) for key in changes}
+        current.plan, current.overrides, current.name, current.labels = plan, overrides, name.strip(), labels
+        current.deletion_protection = bool(changes.get("deletion_protection", current.deletion_protection))
+        current.updated_at = now
+        current.save(
+            update_fields=["plan", "overrides", "name", "labels", "deletion_protection", "updated_at"]
+        )
+        _audit(current, principal.actor, "tenant.updated", now, {"before": before, "after": dict(changes)})
+        operation = None
+        if moves_infrastructure:
+            operation = _operation(
+                current, operation_states.UPDATE, principal, now, "plan or overrides changed", False
+            )
+    return current, operation
+
+
+def tenant_operate(
+    *,
+    principal: Principal,
+    tenant: Tenant,
+    kind: str,
+    now: datetime,
+    reason: str = "",
+    requires_approval: bool = False,
+) -> Operation:
+    """Queues an update, preview or refresh. Raises Conflict when the lifecycle does not allow it now."""
+    with transaction.atomic():
+        current = Tenant.objects.select_for_update().get(pk=tenant.pk)
+        _accepts(current, kind)
+        return _operation(current, kind, principal, now, reason, requires_approval)
+
+
+def tenant_delete(*, principal: Principal, tenant: Tenant, now: datetime, reason: str = "") -> Operation:
+    """Queues the deprovisioning. Raises Conflict while protected, or while one is under way."""
+    with transaction.atomic():
+        current = Tenant.objects.select_for_update().get(pk=tenant.pk)
+        if current.deletion_protection:
+            raise Conflict(
+                f"{current.slug} is protected against deletion.",
+                code="deletion_protected",
+                hint=f'Lift it first: PATCH /api/v1/tenants/{current.slug} {{"deletion_protection": false}}.',
+            )
+        _accepts(current, operation_states.DEPROVISION)
+        open_ones = Operation.objects.filter(tenant=current, state__in=operation_states.OPEN)
+        if open_ones.filter(kind=operation_states.DEPROVISION).exists():
+            raise Conflict(f"{current.slug} is being deleted already.", code="already_deleting")
+        from controlplane.operations.services import operation_cancel
+
+        # What still waits would otherwise run against a tenant that is going away.
+        waiting = (operation_states.QUEUED, operation_states.AWAITING_APPROVAL)
+        for operation in open_ones.filter(state__in=waiting):
+            operation_cancel(operation=operation, actor=principal.actor, now=now)
+        return _operation(current, operation_states.DEPROVISION, principal, now, reason, False)
+
+
+def tenant_credentials_issue(
+    *, principal: Principal, tenant: Tenant, name: str, now: datetime
+) -> dict[str, str]:
+    """A fresh runtime key, shown once: {runtime_url, api_key}. Raises Conflict unless active, RetryLater when
+    the runtime does not answer."""
+    if tenant.lifecycle != states.ACTIVE:
+        raise Conflict(f"{tenant.slug} is {tenant.lifecycle}, not active.", code="tenant_not_active")
+    sealed = decrypt(tenant.sealed_secrets, context=secrets_context(tenant.id))
+    try:
+        response = httpx.post(
+            f"{tenant.runtime_url}/admin/keys",
+            json={"name": name},
+            headers={"x-api-key": sealed["runtime_admin_key"]},
+            timeout=10,
+            follow_redirects=False,
+        )
+        response.raise_for_status()
+        key = str(response.json()["api_key"])
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise RetryLater(
+            f"The runtime of {tenant.slug} did not issue a key ({type(error).__name__}).",
+            code="runtime_unavailable",
+            hint=f"See GET /api/v1/tenants/{tenant.slug}/health, then try again.",
+        ) from error
+    with transaction.atomic():
+        _audit(tenant, principal.actor, "tenant.credentials_issued", now, {"name": name})
+    return {"runtime_url": tenant.runtime_url, "api_key": key}
+
+
+def tenant_health_set(*, tenant: Tenant, health: str, checks: list[dict[str, Any]], now: datetime) -> bool:
+    """Stores a look at an active tenant; True when its health changed."""
+    Tenant.objects.filter(pk=tenant.pk, lifecycle=states.ACTIVE).update(
+        health_checks=checks, health_checked_at=now
+    )
+    changed = (
+        Tenant.objects.filter(pk=tenant.pk, lifecycle=states.ACTIVE)
+        .exclude(health=health)
+        .update(health=health)
+        == 1
+    )
+    return changed
+
+
+@transaction.atomic
+def tenant_credentials_forget(*, tenant: Tenant, actor: str, now: datetime) -> None:
+    """After deprovisioning: the usage token dies and the sealed secrets go."""
+    ApiKey.objects.filter(pk=tenant.usage_key_id, revoked_at__isnull=True).update(revoked_at=now)
+    Tenant.objects.filter(pk=tenant.pk).update(sealed_secrets="")
+    _audit(tenant, actor, "tenant.deprovisioned", now, {"slug": tenant.slug})
+
+
+def _operation(
+    tenant: Tenant, kind: str, principal: Principal, now: datetime, reason: str, requires_approval: bool
+) -> Operation:
+    return operation_create(
+        tenant_id=tenant.id,
+        team_id=tenant.team_id,
+        kind=kind,
+        spec=stack_spec_of(tenant),
+        actor=principal.actor,
+        reason=reason,
+        requires_approval=requires_approval,
+        now=now,
+    )
+
+
+def _accepts(tenant: Tenant, kind: str) -> None:
+    if tenant.lifecycle not in states.ACCEPTS[kind]:
+        allowed = ", ".join(sorted(states.ACCEPTS[kind]))
+        raise Conflict(
+            f"{tenant.slug} is {tenant.lifecycle}; {kind} needs it to be {allowed}.",
+            code="tenant_state",
+            hint="Wait for its running operation, or retry or cancel it.",
+            extra={"lifecycle": tenant.lifecycle},
+        )
+
+
+def _tenant_check(
+    *, slug: str, name: str, plan: str, target: str, contact_email: str, labels: Mapping[str, str]
+) -> None:
+    problems: list[FieldProblem] = []
+    if not re.fullmatch(SLUG_PATTERN, slug):
+        problems.append(
+            {
+                "pointer": "/slug",
+                "detail": "must be 2 to 40 of a-z, 0-9 and -, begin with a letter and not end with -",
+            }
+        )
+    elif slug in RESERVED_SLUGS:
+        problems.append({"pointer": "/slug", "detail": "is reserved"})
+    if not name.strip() or len(name) > 200 or any(ord(character) < 32 for character in name):
+        problems.append({"pointer": "/name", "detail": "must be 1 to 200 printable characters"})
+    if plan not in plans():
+        problems.append({"pointer": "/plan", "detail": f"must be one of {', '.join(plans())}"})
+    if target not in settings.FREEHOLD_TARGETS:
+        problems.append(
+            {"pointer": "/target", "detail": f"must be one of {', '.join(settings.FREEHOLD_TARGETS)}"}
+        )
+    if contact_email:
+        try:
+            validate_email(contact_email)
+        except DjangoValidationError:
+            problems.append({"pointer": "/contact_email", "detail": "is not an e-mail address"})
+    for key, value in labels.items():
+        if not _LABEL_KEY.fullmatch(key) or len(value) > 200:
+            problems.append({"pointer": f"/labels/{key[:63]}", "detail": "is not a valid label"})
+    if problems:
+        raise ValidationFailed(
+            "; ".join(f"{p['pointer'][1:]}: {p['detail']}" for p in problems), errors=problems
+        )
+
+
+def _secrets_seal(tenant: Tenant, *, actor: str, now: datetime) -> None:
+    key, token = api_key_create(
+        team_id=tenant.team_id,
+        name=f"usage of {tenant.slug}",
+        scopes=[USAGE_WRITE],
+        tenant_ids=[tenant.id],
+        actor=actor,
+        now=now,
+    )
+    tenant.usage_key_id = key.id
+    sealed = {"usage_token": token, "runtime_admin_key": f"fhr_{token_source.token_urlsafe(32)}"}
+    tenant.sealed_secrets = encrypt(sealed, context=secrets_context(tenant.id))
+
+
+def _slug_taken(slug: str) -> Conflict:
+    detail = "is taken by another tenant"
+    return Conflict(
+        f"slug: {slug} {detail}.",
+        code="slug_taken",
+        hint="Choose another slug; it names the stack and cannot be shared.",
+        errors=[{"pointer": "/slug", "detail": detail}],
+    )
+
+
+def _audit(tenant: Tenant, actor: str, action: str, now: datetime, data: Mapping[str, Any]) -> None:
+    audit_record(
+        at=now,
+        actor=actor,
+        action=action,
+        subject_type="tenant",
+        subject_id=str(tenant.id),
+        team_id=tenant.team_id,
+        data=data,
+    )

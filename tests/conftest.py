@@ -1,0 +1,47 @@
+"""The fixture story: real servers for the whole run, Django pointed at them, and the three people.
+
+Settings are read when Django loads, so the servers start and the environment is set at import, before
+pytest-django looks.
+"""
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.services import RunningPostgres, RunningRedis, TestServices
+
+_services = TestServices.start()
+_home = Path(tempfile.mkdtemp(prefix="freehold-home-", dir=_services.root))
+os.environ.update(
+    {
+        "DJANGO_SETTINGS_MODULE": "controlplane.config.settings",
+        "FREEHOLD_HOME": str(_home),
+        "FREEHOLD_SECRET_KEY": secrets.token_urlsafe(48),
+        "FREEHOLD_ENCRYPTION_KEYS": secrets.token_urlsafe(48),
+        "DATABASE_URL": _services.postgres.url("freehold"),
+        "REDIS_URL": _services.redis.url(),
+        "PULUMI_BACKEND_URL": f"file://{_home}",
+    }
+)
+
+
+def pytest_unconfigure() -> None:
+    _services.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> RunningPostgres:
+    return _services.postgres
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> RunningRedis:
+    return _services.redis
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
