@@ -1,0 +1,75 @@
+"""Errors that never reach a view of ours: the API answers with problem details, pages with a designed page."""
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+
+def failure_response(
+    request: HttpRequest, *, status: int, code: str, title: str, detail: str, hint: str = ""
+) -> HttpResponse:
+    """A problem document under /api/, a page elsewhere."""
+    request_id = str(request.META.get("freehold.request_id", ""))
+    if request.path.startswith("/api/") or request.headers.get("Accept", "").startswith("application/json"):
+        body = {
+            "type": f"https://freehold.dev/problems/{code}",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            "code": code,
+            "hint": hint,
+            "request_id": request_id,
+        }
+        return JsonResponse(body, status=status, content_type="application/problem+json")
+    context = {"code": code, "status": status, "title": title, "detail": detail, "hint": hint, "request_id": request_id}
+    template = f"errors/{status if status in (403, 404) else 500}.html"
+    return render(request, template, context, status=status)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return failure_response(
+        request,
+        status=404,
+        code="not_found",
+        title="Not found",
+        detail="There is nothing at this address, or not for you.",
+        hint="Check the address; /api/docs/ lists the API's paths.",
+    )
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return failure_response(
+        request,
+        status=403,
+        code="permission_denied",
+        title="Your role does not allow this",
+        detail="Nothing was changed.",
+        hint="Ask an owner of your team.",
+    )
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return failure_response(
+        request, status=400, code="bad_request", title="The request cannot be read", detail="Nothing was changed."
+    )
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return failure_response(
+        request,
+        status=500,
+        code="internal_error",
+        title="Something went wrong inside Freehold",
+        detail="The failure was logged with this request's id.",
+        hint="Try again; if it repeats, tell the operator the request id.",
+    )
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return failure_response(
+        request,
+        status=403,
+        code="csrf_failed",
+        title="The form was too old or came from elsewhere",
+        detail="Nothing was changed.",
+        hint="Reload the page and send the form again.",
+    )
