@@ -1,0 +1,74 @@
+"""The agent runtime deployed for the tenant, on top of all its other parts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from contracts.runtime import RuntimeConfig
+from contracts.stack import ComponentOutput
+from stacks.components.local_resources import LocalSite, RuntimeProcess
+
+
+@dataclass(frozen=True)
+class RuntimeArgs:
+    config: RuntimeConfig
+    database_url: pulumi.Output[str]
+    redis_url: pulumi.Output[str]
+    vector_url: pulumi.Output[str]
+    admin_key: pulumi.Output[str]
+    usage_token: pulumi.Output[str]
+    model_api_key: pulumi.Output[str] | None
+    gpus: pulumi.Output[list[dict[str, Any]]]
+
+
+class LocalRuntime(pulumi.ComponentResource):
+    """The runtime as a process of this machine; created once it answers on `/ready`."""
+
+    url: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: RuntimeArgs, site: LocalSite, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("freehold:local:Runtime", name, None, opts)
+        self._args = args
+        self._port = site.placement.ports.runtime
+        config = args.config
+        process = RuntimeProcess(
+            f"{name}-process",
+            {
+                "tenant": site.tenant,
+                "component": "runtime",
+                "data_dir": site.folder("runtime"),
+                "port": self._port,
+                "version": config.version,
+                "workers": config.workers,
+                "manifest": config.manifest,
+                "model": config.model,
+                "model_base_url": config.model_base_url,
+                "usage_url": config.usage_url,
+                "gpus": args.gpus.apply(lambda gpus: [str(gpu["uuid"]) for gpu in gpus]),
+                "database_url": args.database_url,
+                "redis_url": args.redis_url,
+                "vector_url": args.vector_url,
+                "admin_key": args.admin_key,
+                "usage_token": args.usage_token,
+                "model_api_key": args.model_api_key,
+            },
+            pulumi.ResourceOptions(parent=self),
+        )
+        self.url = process.url
+        self.register_outputs({"url": self.url})
+
+    def describe(self) -> ComponentOutput:
+        return ComponentOutput(
+            name="runtime",
+            kind="runtime",
+            summary=f"agent runtime {self._args.config.version} on 127.0.0.1:{self._port}",
+            details={
+                "port": self._port,
+                "version": self._args.config.version,
+                "workers": self._args.config.workers,
+                "model": self._args.config.model,
+            },
+        )
