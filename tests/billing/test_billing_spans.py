@@ -1,0 +1,172 @@
+"""Hours come from what existed: no overlap, no gap through repetition, exact to the microsecond."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from billing.metering.models import ResourceSpan, SpanSlot
+from billing.metering.selectors import usage_query, usage_totals
+from billing.metering.spans import SpanChanges, spans_close_all, spans_reconcile
+from contracts.stack import BillableResource
+from contracts.usage import STORAGE_USAGE
+from controlplane.core.errors import ValidationFailed
+
+NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
+DECEMBER = datetime(2026, 12, 1, tzinfo=UTC)
+JANUARY = datetime(2027, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+pytestmark = pytest.mark.django_db
+
+
+def _gpu(slot: int = 0, resource: str = "gpu-0", **dimensions: str) -> BillableResource:
+    return BillableResource(meter="gpu_hours", slot=slot, resource=resource, dimensions=dimensions)
+
+
+@pytest.fixture
+def reconcile(tenant: Any) -> Callable[..., SpanChanges]:
+    def call(*resources: BillableResource, at: datetime) -> SpanChanges:
+        return spans_reconcile(tenant_id=tenant.id, resources=resources, at=at, operation_id=uuid4())
+
+    return call
+
+
+def _hours(tenant: Any, start: datetime, end: datetime, as_of: datetime) -> dict[str, Decimal]:
+    totals = usage_totals(tenant_id=tenant.id, start=start, end=end, as_of=as_of)
+    return {total.dimension("resource"): total.value for total in totals}
+
+
+def test_reconcile_opens_closes_and_repeats_without_effect(tenant: Any, reconcile: Any) -> None:
+    both = (_gpu(), _gpu(1, "gpu-1", model="H100"))
+    assert reconcile(*both, at=NOVEMBER) == SpanChanges(opened=2, closed=0)
+    assert reconcile(*both, at=NOVEMBER + HOUR) == SpanChanges(opened=0, closed=0)
+    assert reconcile(both[0], at=NOVEMBER + 3 * HOUR) == SpanChanges(opened=0, closed=1)
+    assert reconcile(both[0], at=NOVEMBER + 4 * HOUR) == SpanChanges(opened=0, closed=0)
+    as_of = NOVEMBER + 10 * HOUR
+    assert _hours(tenant, NOVEMBER, DECEMBER, as_of) == {"gpu-0": 10, "gpu-1": 3}
+
+
+def test_the_operations_are_recorded(tenant: Any) -> None:
+    opened, closed = uuid4(), uuid4()
+    spans_reconcile(tenant_id=tenant.id, resources=[_gpu()], at=NOVEMBER, operation_id=opened)
+    spans_close_all(tenant_id=tenant.id, at=NOVEMBER + HOUR, operation_id=closed)
+    span = ResourceSpan.objects.get()
+    assert (span.opened_by, span.closed_by) == (opened, closed)
+    assert (span.span.lower, span.span.upper) == (NOVEMBER, NOVEMBER + HOUR)
+
+
+def test_a_replaced_resource_gets_a_span_of_its_own(tenant: Any, reconcile: Any) -> None:
+    reconcile(_gpu(resource="old"), at=NOVEMBER)
+    assert reconcile(_gpu(resource="new"), at=NOVEMBER + HOUR) == SpanChanges(opened=1, closed=1)
+    assert _hours(tenant, NOVEMBER, DECEMBER, NOVEMBER + 3 * HOUR) == {"old": 1, "new": 2}
+
+
+def test_months_share_a_span_at_their_border(tenant: Any, reconcile: Any) -> None:
+    reconcile(_gpu(), at=DECEMBER - timedelta(minutes=90))
+    reconcile(at=DECEMBER + timedelta(seconds=1))
+    assert _hours(tenant, NOVEMBER, DECEMBER, JANUARY) == {"gpu-0": Decimal("1.5")}
+    assert _hours(tenant, DECEMBER, JANUARY, JANUARY) == {"gpu-0": Decimal("0.000277777778")}
+
+
+def test_an_open_span_runs_to_as_of_and_no_further(tenant: Any, reconcile: Any) -> None:
+    reconcile(_gpu(), at=NOVEMBER)
+    assert _hours(tenant, NOVEMBER, DECEMBER, NOVEMBER) == {}
+    assert _hours(tenant, NOVEMBER, DECEMBER, NOVEMBER + HOUR / 4) == {"gpu-0": Decimal("0.25")}
+    assert _hours(tenant, NOVEMBER, DECEMBER, JANUARY) == {"gpu-0": 720}
+
+
+def test_time_behind_neither_turns_spans_round_nor_overlaps(tenant: Any, reconcile: Any) -> None:
+    reconcile(_gpu(), at=NOVEMBER + HOUR)
+    assert reconcile(at=NOVEMBER) == SpanChanges(opened=0, closed=1)
+    assert _hours(tenant, NOVEMBER, DECEMBER, DECEMBER) == {}
+    reconcile(_gpu(), at=NOVEMBER + 2 * HOUR)
+    reconcile(at=NOVEMBER + 4 * HOUR)
+    reconcile(_gpu(), at=NOVEMBER + 3 * HOUR)
+    reconcile(at=NOVEMBER + 5 * HOUR)
+    assert _hours(tenant, NOVEMBER, DECEMBER, DECEMBER) == {"gpu-0": 3}
+
+
+def test_one_slot_cannot_be_named_twice(reconcile: Any) -> None:
+    with pytest.raises(ValidationFailed, match="taken"):
+        reconcile(_gpu(resource="a"), _gpu(resource="b"), at=NOVEMBER)
+
+
+def test_the_database_refuses_an_overlap(tenant: Any, reconcile: Any) -> None:
+    reconcile(_gpu(), at=NOVEMBER)
+    slot = SpanSlot.objects.get()
+    later = (NOVEMBER + HOUR, NOVEMBER + 2 * HOUR)
+    with pytest.raises(IntegrityError, match="resource_span_no_overlap"), transaction.atomic():
+        ResourceSpan.objects.create(span_slot=slot, resource="x", span=later, opened_by=uuid4())
+    other = SpanSlot.objects.create(tenant_id=uuid4(), meter="gpu_hours", slot=0)
+    ResourceSpan.objects.create(span_slot=other, resource="x", span=later, opened_by=uuid4())
+
+
+def test_tenants_do_not_see_each_other(tenant: Any, reconcile: Any) -> None:
+    reconcile(_gpu(), at=NOVEMBER)
+    spans_close_all(tenant_id=uuid4(), at=NOVEMBER, operation_id=uuid4())
+    assert _hours(tenant, NOVEMBER, DECEMBER, NOVEMBER + HOUR) == {"gpu-0": 1}
+
+
+def test_hours_by_day_know_the_long_day(tenant: Any, reconcile: Any) -> None:
+    reconcile(_gpu(), at=datetime(2026, 10, 20, tzinfo=UTC))
+    answer = usage_query(
+        tenant_id=tenant.id,
+        meter="gpu_hours",
+        start=datetime(2026, 10, 24, 22, tzinfo=UTC),
+        end=datetime(2026, 10, 26, 23, tzinfo=UTC),
+        window="day",
+        group_by="resource",
+        timezone="Europe/Berlin",
+        as_of=JANUARY,
+    )
+    assert [(row["from"], row["group"], row["value"]) for row in answer["results"]] == [
+        ("2026-10-24T22:00:00Z", "gpu-0", "25"),
+        ("2026-10-25T23:00:00Z", "gpu-0", "24"),
+    ]
+
+
+def _storage(tenant: Any, start: datetime, end: datetime, as_of: datetime = JANUARY) -> Decimal:
+    totals = usage_totals(tenant_id=tenant.id, start=start, end=end, as_of=as_of)
+    return sum((total.value for total in totals if total.meter == "storage_gb_months"), Decimal(0))
+
+
+def test_a_gauge_is_averaged_over_the_month(tenant: Any, ingest: Any, event: Any) -> None:
+    """3 GB held for the last third of November's 30 days, then 6 GB for December's 31."""
+    samples = [
+        event("2", time=DECEMBER, type=STORAGE_USAGE, component="postgres", bytes=6 * 10**9),
+        event(
+            "1", time=NOVEMBER + timedelta(days=20), type=STORAGE_USAGE, component="postgres", bytes=3 * 10**9
+        ),
+    ]
+    ingest(*samples, received_at=JANUARY)
+    assert _storage(tenant, NOVEMBER, DECEMBER) == 1
+    assert _storage(tenant, DECEMBER, JANUARY) == 6
+    assert _storage(tenant, NOVEMBER, JANUARY) == 7
+    assert _storage(tenant, NOVEMBER, DECEMBER, as_of=NOVEMBER + timedelta(days=25)) == Decimal("0.5")
+
+
+def test_components_add_up_and_a_late_sample_fills_in(tenant: Any, ingest: Any, event: Any) -> None:
+    def sample(number: int, day: int, component: str, gigabytes: int) -> dict[str, Any]:
+        time = NOVEMBER + timedelta(days=day)
+        return event(str(number), time, STORAGE_USAGE, component=component, bytes=gigabytes * 10**9)
+
+    ingest(sample(1, 0, "postgres", 2), sample(2, 0, "vectors", 1), received_at=JANUARY)
+    assert _storage(tenant, NOVEMBER, DECEMBER) == 3
+    ingest(sample(3, 15, "postgres", 0), received_at=JANUARY)
+    assert _storage(tenant, NOVEMBER, DECEMBER) == 2
+
+
+def test_a_tenant_that_is_gone_stores_nothing(tenant: Any, ingest: Any, event: Any) -> None:
+    ingest(event("1", NOVEMBER, STORAGE_USAGE, component="postgres", bytes=3 * 10**9))
+    for at in (NOVEMBER + timedelta(days=10), NOVEMBER + timedelta(days=12)):
+        spans_close_all(tenant_id=tenant.id, at=at, operation_id=uuid4())
+    assert _storage(tenant, NOVEMBER, DECEMBER) == 1
+    assert _storage(tenant, DECEMBER, JANUARY) == 0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM billing_gaugesample")
+        assert cursor.fetchone() == (2,)
