@@ -1,0 +1,1 @@
+"""Prices on quantities: pure functions over decimals. No database, no clock, no Django."""
