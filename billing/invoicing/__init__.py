@@ -1,0 +1,1 @@
+"""Invoices over rated usage. Measures nothing and knows no prices itself."""

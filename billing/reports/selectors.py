@@ -1,0 +1,159 @@
+"""The usage report of one tenant and month. Reads only."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TypedDict, TypeVar
+from uuid import UUID
+
+from billing.customer import Customer
+from billing.exact import WIDE, decimal_text, exact_sum, money_text
+from billing.metering.catalogue import METERS, Meter
+from billing.metering.measure import measure
+from billing.metering.selectors import usage_totals
+from billing.metering.totals import MeterTotal
+from billing.metering.windows import Window
+from billing.period import moment_text, period_parse
+from billing.rating.cards import RateCard
+from billing.rating.rate import BASE_FEE, RatedLines, rate
+
+Key = TypeVar("Key", str, int)
+
+
+class GroupTotal(TypedDict):
+    group: str
+    value: str
+
+
+class MeterReport(TypedDict):
+    """`groups` are by the meter's first dimension (`grouped_by`); `amount` is what its usage costs so far."""
+
+    meter: str
+    unit: str
+    description: str
+    total: str
+    grouped_by: str
+    groups: list[GroupTotal]
+    amount: str
+
+
+class DailyTotal(TypedDict):
+    date: str
+    meter: str
+    value: str
+
+
+class Breakdown(TypedDict):
+    """`meters` maps a meter to its total within this group."""
+
+    group: str
+    meters: dict[str, str]
+
+
+class UsageReport(TypedDict):
+    """All quantities and amounts are decimal strings, dates are UTC days.
+
+    `meters` and `daily` hold the meters that saw usage. `estimated_total` is the base fee plus the meters'
+    amounts, and equals the total of the invoice preview at the same `as_of`.
+    """
+
+    tenant: dict[str, str]
+    period: str
+    period_from: str
+    period_to: str
+    generated_at: str
+    as_of: str
+    currency: str
+    rate_card: str
+    meters: list[MeterReport]
+    daily: list[DailyTotal]
+    by_agent: list[Breakdown]
+    by_model: list[Breakdown]
+    by_outcome: list[Breakdown]
+    base_fee: str
+    estimated_total: str
+
+
+def usage_report(
+    *, tenant: Customer, period: str, card: RateCard, as_of: datetime, generated_at: datetime | None = None
+) -> UsageReport:
+    """`period` is `YYYY-MM`. Raises ValidationFailed naming `period`. `generated_at` defaults to `as_of`."""
+    month = period_parse(period)
+    totals = usage_totals(tenant_id=tenant.id, start=month.start, end=month.end, as_of=as_of)
+    rated = rate(card, totals, month, as_of, tenant.created_at)
+    used = [meter for meter in METERS.values() if any(total.meter == meter.key for total in totals)]
+    return UsageReport(
+        tenant={"slug": tenant.slug, "name": tenant.name},
+        period=month.key,
+        period_from=moment_text(month.start),
+        period_to=moment_text(month.end),
+        generated_at=moment_text(generated_at or as_of),
+        as_of=moment_text(as_of),
+        currency=rated.currency,
+        rate_card=f"{card.key} v{card.version}",
+        meters=[_meter(meter, totals, rated) for meter in used],
+        daily=_daily(tenant.id, used, month.start, month.end, as_of),
+        by_agent=_breakdown(totals, "agent"),
+        by_model=_breakdown(totals, "model"),
+        by_outcome=_breakdown(totals, "outcome"),
+        base_fee=money_text(rated.amount_of(BASE_FEE)),
+        estimated_total=money_text(rated.total),
+    )
+
+
+def _meter(meter: Meter, totals: Sequence[MeterTotal], rated: RatedLines) -> MeterReport:
+    own = [total for total in totals if total.meter == meter.key]
+    by = meter.dimensions[0]
+    groups = _sums((total.dimension(by), total.value) for total in own)
+    return MeterReport(
+        meter=meter.key,
+        unit=meter.unit,
+        description=meter.description,
+        total=decimal_text(exact_sum(total.value for total in own)),
+        grouped_by=by,
+        groups=[GroupTotal(group=group, value=decimal_text(groups[group])) for group in sorted(groups)],
+        amount=money_text(rated.amount_of(meter.key)),
+    )
+
+
+def _daily(
+    tenant_id: UUID, meters: Sequence[Meter], start: datetime, end: datetime, as_of: datetime
+) -> list[DailyTotal]:
+    """One row per day without usage too, so that a chart needs no gaps filled; none after `as_of`."""
+    days = []
+    day = start
+    while day < end:
+        days.append(Window(day, day + timedelta(days=1)))
+        day += timedelta(days=1)
+    found = []
+    for meter in meters:
+        measured = measure(tenant_id=tenant_id, meter=meter, windows=days, as_of=as_of)
+        sums = _sums((index, value) for (index, _), value in measured.items())
+        found += [
+            DailyTotal(
+                date=f"{window.start:%Y-%m-%d}",
+                meter=meter.key,
+                value=decimal_text(sums.get(index, Decimal(0))),
+            )
+            for index, window in enumerate(days)
+            if index in sums or window.start <= as_of
+        ]
+    return found
+
+
+def _breakdown(totals: Sequence[MeterTotal], dimension: str) -> list[Breakdown]:
+    having = [total for total in totals if dimension in METERS[total.meter].dimensions]
+    found = []
+    for group in sorted({total.dimension(dimension) for total in having}):
+        sums = _sums((total.meter, total.value) for total in having if total.dimension(dimension) == group)
+        meters = {meter: decimal_text(value) for meter, value in sums.items()}
+        found.append(Breakdown(group=group, meters=meters))
+    return found
+
+
+def _sums(pairs: Iterable[tuple[Key, Decimal]]) -> dict[Key, Decimal]:
+    sums: dict[Key, Decimal] = defaultdict(Decimal)
+    for key, value in pairs:
+        sums[key] = WIDE.add(sums[key], value)
+    return dict(sums)

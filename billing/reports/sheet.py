@@ -1,0 +1,67 @@
+"""The usage report as CSV (RFC 4180), one table that spreadsheets can filter by `row`."""
+
+import csv
+import io
+
+from billing.reports.selectors import UsageReport
+
+HEADER = (
+    "row",
+    "tenant",
+    "period",
+    "meter",
+    "description",
+    "group",
+    "date",
+    "value",
+    "unit",
+    "amount",
+    "currency",
+)
+#: A cell that begins like this is a formula to spreadsheets, whoever wrote the name in it.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def usage_report_csv(report: UsageReport) -> str:
+    """Rows are `meter` (its total and amount), `group`, `day`, `base_fee` and `total`; each sums up by
+    itself."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, HEADER, restval="")
+    writer.writeheader()
+    for row in _rows(report):
+        shared = {
+            "tenant": report["tenant"]["slug"],
+            "period": report["period"],
+            "currency": report["currency"],
+        }
+        writer.writerow({name: _safe(text) for name, text in {**shared, **row}.items()})
+    return out.getvalue()
+
+
+def _rows(report: UsageReport) -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = []
+    units = {meter["meter"]: meter["unit"] for meter in report["meters"]}
+    for meter in report["meters"]:
+        about = {"meter": meter["meter"], "description": meter["description"], "unit": meter["unit"]}
+        rows.append({"row": "meter", **about, "value": meter["total"], "amount": meter["amount"]})
+        rows += [
+            {"row": "group", **about, "group": group["group"], "value": group["value"]}
+            for group in meter["groups"]
+        ]
+    rows += [
+        {
+            "row": "day",
+            "meter": day["meter"],
+            "date": day["date"],
+            "value": day["value"],
+            "unit": units[day["meter"]],
+        }
+        for day in report["daily"]
+    ]
+    rows.append({"row": "base_fee", "description": "Base fee", "amount": report["base_fee"]})
+    rows.append({"row": "total", "description": "Estimated total", "amount": report["estimated_total"]})
+    return rows
+
+
+def _safe(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
