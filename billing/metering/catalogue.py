@@ -50,9 +50,15 @@ _ALL: Final = (
         event_type=STORAGE_USAGE,
         value="bytes",
     ),
-    Meter("gpu_hours", "span", "hour", "GPU hours, from creation to deletion", ("resource",)),
+    Meter("gpu_hours", "span", "hour", "GPU hours, from creation to deletion", ("resource", "model")),
     Meter("runtime_hours", "span", "hour", "Agent runtime hours, from creation to deletion", ("resource",)),
-    Meter("database_hours", "span", "hour", "Database hours, from creation to deletion", ("resource",)),
+    Meter(
+        "database_hours",
+        "span",
+        "hour",
+        "Database hours, from creation to deletion",
+        ("resource", "component"),
+    ),
 )
 METERS: Final[dict[str, Meter]] = {meter.key: meter for meter in _ALL}
 #: Which meters one event feeds.

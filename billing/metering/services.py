@@ -98,9 +98,10 @@ def _events_insert(tenant_id: UUID, events: list[JudgedEvent], received_at: date
         cursor.execute(
             """
             INSERT INTO billing_usageevent (tenant_id, source, event_id, received_at, type, time, body)
-            SELECT %s, source, event_id, %s, type, time, body::jsonb
-            FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[])
-                AS e (source, event_id, type, time, body)
+            SELECT %s, source, event_id, %s, type, time, body
+            FROM ROWS FROM (
+                unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[]), jsonb_array_elements(%s::jsonb)
+            ) AS e (source, event_id, type, time, body)
             """,
             [
                 tenant_id,
@@ -109,7 +110,8 @@ def _events_insert(tenant_id: UUID, events: list[JudgedEvent], received_at: date
                 [event.event_id for event in events],
                 [event.type for event in events],
                 [event.time for event in events],
-                [event.body for event in events],
+                # One document, since quoting the quotes of each body inside an array costs more than all the rest.
+                f"[{','.join(event.body for event in events)}]",
             ],
         )
 

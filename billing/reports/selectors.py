@@ -143,7 +143,12 @@ def _daily(
 
 
 def _breakdown(totals: Sequence[MeterTotal], dimension: str) -> list[Breakdown]:
-    having = [total for total in totals if dimension in METERS[total.meter].dimensions]
+    # Not of spans: the "model" of a GPU is another thing than that of a model call.
+    having = [
+        total
+        for total in totals
+        if METERS[total.meter].event_type is not None and dimension in METERS[total.meter].dimensions
+    ]
     found = []
     for group in sorted({total.dimension(dimension) for total in having}):
         sums = _sums((total.meter, total.value) for total in having if total.dimension(dimension) == group)

@@ -47,7 +47,7 @@ def used(tenant: Any, ingest: Any, event: Callable[..., Any]) -> Any:
             event(f"r{number}", time, RUN_USAGE, agent=agent, outcome="error" if number == 7 else "success"),
         ]
     ingest(*events)
-    gpu = BillableResource(meter="gpu_hours", slot=0, resource="gpu-0")
+    gpu = BillableResource(meter="gpu_hours", slot=0, resource="gpu-0", dimensions={"model": "H100"})
     spans_reconcile(tenant_id=tenant.id, resources=[gpu], at=NOW - DAY, operation_id=uuid4())
     return tenant
 
@@ -156,6 +156,7 @@ def test_report_breaks_down_without_losing_anything(used: Any, card: RateCard) -
         daily = sum(Decimal(day["value"]) for day in report["daily"] if day["meter"] == meter["meter"])
         assert abs(daily - total) < Decimal("1e-9")
     assert [row["group"] for row in report["by_agent"]] == ["=cmd()", "support"]
+    assert [row["group"] for row in report["by_model"]] == ["m-1", "m-2"]
     assert {row["group"]: row["meters"] for row in report["by_outcome"]} == {
         "error": {"agent_runs": "1"},
         "success": {"agent_runs": "39"},

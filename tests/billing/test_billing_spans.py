@@ -54,7 +54,8 @@ def test_reconcile_opens_closes_and_repeats_without_effect(tenant: Any, reconcil
 def test_the_operations_are_recorded(tenant: Any) -> None:
     opened, closed = uuid4(), uuid4()
     spans_reconcile(tenant_id=tenant.id, resources=[_gpu()], at=NOVEMBER, operation_id=opened)
-    spans_close_all(tenant_id=tenant.id, at=NOVEMBER + HOUR, operation_id=closed)
+    assert spans_close_all(tenant_id=tenant.id, at=NOVEMBER + HOUR, operation_id=closed) == 1
+    assert spans_close_all(tenant_id=tenant.id, at=NOVEMBER + HOUR, operation_id=uuid4()) == 0
     span = ResourceSpan.objects.get()
     assert (span.opened_by, span.closed_by) == (opened, closed)
     assert (span.span.lower, span.span.upper) == (NOVEMBER, NOVEMBER + HOUR)
