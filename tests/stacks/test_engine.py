@@ -17,7 +17,7 @@ import redis
 from pulumi import automation as auto
 
 from contracts.stack import GpuSize, PostgresSize, StackOutputs, StackSpec
-from embedded.ports import port_is_free
+from embedded.ports import free_port, port_is_free
 from embedded.processes import processes_marked
 from stacks.providers.local.handlers import physical_id
 from tests.stacks.conftest import Host
@@ -95,6 +95,21 @@ def test_a_taken_port_is_named_and_the_next_up_goes_through(engine: Engine) -> N
     stack.destroy()
 
 
+def test_moving_a_server_to_another_port_is_previewed_and_carried_to_the_runtime(engine: Engine) -> None:
+    spec = engine.spec("acme")
+    created = engine.stack(spec).up()
+    assert spec.local is not None
+    sql(created.outputs["postgres_url"].value, "CREATE TABLE kept AS SELECT 7 AS n")
+    ports = spec.local.ports.model_copy(update={"postgres": free_port()})
+    moved = engine.stack(spec.model_copy(update={"local": spec.local.model_copy(update={"ports": ports})}))
+    assert moved.preview().change_summary == {"same": 10, "update": 2}
+    outputs = moved.up().outputs
+    assert f":{ports.postgres}/" in outputs["postgres_url"].value
+    assert sql(outputs["postgres_url"].value, "SELECT n FROM kept") == (7,)
+    _check_outputs(outputs, spec)
+    moved.destroy()
+
+
 def test_two_tenants_share_no_process_folder_or_password(engine: Engine) -> None:
     host = Host(engine.tenants)
     stacks = {slug: engine.stack(engine.spec(slug)) for slug in ("acme", "globex")}
@@ -156,18 +171,17 @@ def test_a_killed_engine_leaves_what_the_next_one_adopts(engine: Engine) -> None
     deadline = time.monotonic() + 60
     while not data.exists() and time.monotonic() < deadline:
         time.sleep(0.005)
-    family = [runner.pid, *(child.pid for child in psutil.Process(runner.pid).children(recursive=True))]
-    engines = [pid for pid in family if psutil.Process(pid).name() in ("pulumi", "python", "python3")]
-    plugins = [pid for pid in engines if "pulumi-resource-local" in " ".join(psutil.Process(pid).cmdline())]
-    for pid in engines:
-        if pid not in plugins:
-            os.kill(pid, signal.SIGKILL)
+    children = psutil.Process(runner.pid).children(recursive=True)
+    plugins = [child.pid for child in children if _runs(child, "pulumi-resource-local")]
+    for engine_process in [*(child for child in children if child.name() == "pulumi"), runner]:
+        engine_process.kill()
     runner.wait()
     # The orphaned provider finishes what it does and ends by itself.
+    assert plugins
     assert all(_ends(pid, 30) for pid in plugins)
 
     stack.cancel()
-    _adopt_pending(stack)
+    assert _adopt_pending(stack) >= 1
     assert stack.up().summary.resource_changes is not None
     assert len(pids(Host(engine.tenants))) == 4
     assert stack.preview().change_summary == {"same": 12}
@@ -186,8 +200,9 @@ engine.stack(StackSpec.model_validate_json(sys.argv[2])).up()
 """
 
 
-def _adopt_pending(stack: auto.Stack) -> None:
+def _adopt_pending(stack: auto.Stack) -> int:
     """What the control plane does after a crash: pending creations become resources, then a refresh."""
+    adopted = 0
     state = stack.export_stack()
     body = state.deployment
     for operation in body.pop("pending_operations", None) or []:
@@ -197,8 +212,17 @@ def _adopt_pending(stack: auto.Stack) -> None:
         resource["id"] = physical_id(resource["type"], resource["inputs"])
         resource["outputs"] = resource["inputs"]
         body["resources"].append(resource)
+        adopted += 1
     stack.import_stack(state)
     stack.refresh()
+    return adopted
+
+
+def _runs(process: psutil.Process, program: str) -> bool:
+    try:
+        return any(part.endswith(f"/{program}") for part in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _ends(pid: int, timeout_s: float) -> bool:
