@@ -1,0 +1,1 @@
+"""Example agents. They show how an agent is written, and run offline."""

@@ -1,0 +1,1 @@
+"""Threads and runs: their rows, who executes them, and the events they leave. Knows nothing of HTTP."""

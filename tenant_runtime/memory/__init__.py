@@ -1,0 +1,1 @@
+"""What agents remember: turns of a conversation in Redis for a while, documents in the vector store for good."""

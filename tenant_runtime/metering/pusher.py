@@ -1,0 +1,140 @@
+"""Pushes the outbox to the control plane: in order, in batches, with backoff, each event until it is answered."""
+
+import asyncio
+import json
+import logging
+import random
+from typing import Final
+
+import httpx
+from pydantic import ValidationError
+
+from contracts.usage import IngestAnswer
+from tenant_runtime.database import LOCK_PUSH, Connection, Pool
+from tenant_runtime.metering.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 200
+BACKOFF_FIRST_S: Final = 0.5
+BACKOFF_MAX_S: Final = 60.0
+IDLE_S: Final = 15.0
+_DELIVERED: Final = ("accepted", "duplicate")
+
+
+class PushFailed(Exception):
+    """The control plane did not take the batch; everything stays pending. The text holds no secret."""
+
+
+class Pusher:
+    """One task a process. The advisory lock lets one process push at a time, which keeps the order."""
+
+    def __init__(self, pool: Pool, outbox: Outbox, *, url: str | None, token: str | None) -> None:
+        self._pool, self._outbox, self._url = pool, outbox, url
+        self._headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/cloudevents-batch+json",
+        }
+        # No redirects: the token goes to the configured address and nowhere else.
+        self._http = httpx.AsyncClient(timeout=10, follow_redirects=False) if url else None
+        self._wake = asyncio.Event()
+        outbox.woken = self._wake.set
+        self.last_error: str | None = None
+
+    async def run(self) -> None:
+        """Pushes whenever woken, and every IDLE_S in case another process wrote; ends when cancelled."""
+        if self._http is None:
+            return
+        failures = 0
+        while True:
+            try:
+                await self.push_all()
+                failures, self.last_error = 0, None
+                pause = IDLE_S
+            except PushFailed as error:
+                failures, self.last_error = failures + 1, str(error)
+                pause = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(failures - 1, 10))
+                pause *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+                log.warning("usage push failed", extra={"reason": str(error), "retry_in_s": round(pause, 2)})
+            except Exception:
+                failures, pause = failures + 1, BACKOFF_MAX_S
+                log.exception("usage push surprised")
+            if failures:
+                # A wake-up must not shorten the backoff: an ailing control plane would be hit by every run.
+                await asyncio.sleep(pause)
+                continue
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+
+    async def push_all(self) -> int:
+        """Pushes until nothing is pending; returns how many were settled. Raises PushFailed."""
+        if self._http is None:
+            return 0
+        settled = 0
+        async with self._pool.connection() as conn:
+            await conn.execute("SELECT pg_advisory_lock(%s)", [LOCK_PUSH])
+            try:
+                while done := await self._push_batch(conn, self._http):
+                    settled += done
+            finally:
+                await conn.execute("SELECT pg_advisory_unlock(%s)", [LOCK_PUSH])
+        return settled
+
+    async def _push_batch(self, conn: Connection, http: httpx.AsyncClient) -> int:
+        cursor = await conn.execute(
+            "SELECT seq, id, body FROM usage_outbox WHERE state = 'pending' ORDER BY seq LIMIT %s", [BATCH]
+        )
+        rows = await cursor.fetchall()
+        if not rows:
+            return 0
+        body = "[" + ",".join(row["body"] for row in rows) + "]"
+        try:
+            response = await http.post(str(self._url), content=body, headers=self._headers)
+        except httpx.HTTPError as error:
+            raise PushFailed(type(error).__name__) from error
+        if response.status_code != 200:
+            raise PushFailed(f"HTTP {response.status_code}")
+        try:
+            answer = IngestAnswer.model_validate_json(response.content)
+        except (ValidationError, json.JSONDecodeError) as error:
+            raise PushFailed("the answer is not an ingest answer") from error
+        by_id = {result.id: result for result in answer.results}
+        settled = 0
+        async with conn.transaction():
+            for row in rows:
+                result = by_id.get(row["id"])
+                if result is None:
+                    continue  # unanswered: stays pending and is sent again
+                state = "delivered" if result.outcome in _DELIVERED else "parked"
+                reason = (
+                    None
+                    if state == "delivered"
+                    else f"{result.outcome}: {result.reason or 'no reason given'}"
+                )
+                await conn.execute(
+                    "UPDATE usage_outbox SET state = %s, reason = %s, settled_at = now() WHERE seq = %s",
+                    [state, reason, row["seq"]],
+                )
+                settled += 1
+                if state == "parked":
+                    log.error("usage event parked", extra={"event_id": row["id"], "reason": reason})
+        if settled == 0:
+            raise PushFailed("the answer names none of the events sent")
+        return settled
+
+    async def flush(self, within_s: float = 10.0) -> dict[str, int]:
+        """Pushes at once and tells what is left; a failure shows as what is left."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self.push_all()
+        except (PushFailed, TimeoutError) as error:
+            self.last_error = str(error) or "timed out"
+        return await self._outbox.counts()
+
+    async def close(self) -> None:
+        if self._http is not None:
+            await self._http.aclose()

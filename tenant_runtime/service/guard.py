@@ -1,0 +1,81 @@
+"""The gate in front of every route: deny by default, limit bodies, give each request an id."""
+
+import re
+import uuid
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tenant_runtime.access.keys import Principal
+from tenant_runtime.errors import NotFound, TooLarge
+from tenant_runtime.runtime import Runtime
+from tenant_runtime.service.problems import fault_problem, unauthenticated
+
+OPEN_PATHS: Final = frozenset({"/live", "/ready"})
+#: Where the admin key is as good as an ordinary one: what the control plane looks at.
+SHARED_PATHS: Final = frozenset({"/info", "/metrics"})
+BODY_LIMIT: Final = 16 * 1024 * 1024
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,100}$")
+
+
+def token_of(headers: Headers) -> str | None:
+    """The presented key; `x-api-key` first, as SDK clients send it."""
+    if key := headers.get("x-api-key"):
+        return key.strip()
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" and value.strip() else None
+
+
+def may_enter(path: str, principal: Principal) -> bool:
+    """Admins have /admin and what they may look at; users have everything else."""
+    if path == "/admin" or path.startswith("/admin/"):
+        return principal.role == "admin"
+    return principal.role == "user" or path in SHARED_PATHS
+
+
+class Guard:
+    """Plain ASGI, so that streams pass through untouched."""
+
+    def __init__(self, app: ASGIApp, runtime: Runtime) -> None:
+        self._app, self._runtime = app, runtime
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        refusal = await self._refusal(scope, headers)
+        if refusal is not None:
+            await refusal(scope, receive, send_with_id)
+            return
+        await self._app(scope, receive, send_with_id)
+
+    async def _refusal(self, scope: Scope, headers: Headers) -> ASGIApp | None:
+        """The answer for who may not enter; None lets the request through with its principal."""
+        path: str = scope["path"]
+        if path in OPEN_PATHS:
+            return None
+        if path.startswith("/admin") and not self._runtime.keys.admin_enabled:
+            return fault_problem(
+                NotFound("the admin interface is off: set RUNTIME_ADMIN_KEY", code="admin_disabled")
+            )
+        token = token_of(headers)
+        principal = await self._runtime.keys.principal(token) if token else None
+        if principal is None or not may_enter(path, principal):
+            return unauthenticated()
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > BODY_LIMIT:
+            return fault_problem(TooLarge(f"bodies end at {BODY_LIMIT} bytes"))
+        scope.setdefault("state", {})["principal"] = principal
+        return None

@@ -1,0 +1,47 @@
+"""What routes share: the request's runtime and principal, and bodies that refuse the NUL character."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from tenant_runtime.access.keys import Principal
+from tenant_runtime.runtime import Runtime
+
+
+def _runtime(request: Request) -> Runtime:
+    found: Runtime = request.app.state.runtime
+    return found
+
+
+def _principal(request: Request) -> Principal:
+    found: Principal = request.state.principal
+    return found
+
+
+InRuntime = Annotated[Runtime, Depends(_runtime)]
+Caller = Annotated[Principal, Depends(_principal)]
+
+
+def nul_inside(value: Any) -> bool:
+    """Whether any string in it holds the character Postgres cannot store."""
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(nul_inside(key) or nul_inside(item) for key, item in value.items())
+    if isinstance(value, list):
+        return any(nul_inside(item) for item in value)
+    return False
+
+
+class Body(BaseModel):
+    """Members a newer client sends and we do not know are ignored, as SDK clients expect."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        if nul_inside(value):
+            raise ValueError("the NUL character cannot be stored")
+        return value

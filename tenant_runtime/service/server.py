@@ -1,0 +1,79 @@
+"""Runs the application under uvicorn: in this process, or as the factory of several."""
+
+import os
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from tenant_runtime.agents.loading import Agents, agents_load
+from tenant_runtime.errors import StartRefused
+from tenant_runtime.logs import logs_configure
+from tenant_runtime.runtime import Runtime, runtime_open
+from tenant_runtime.service.app import app_make
+from tenant_runtime.settings import Settings, settings_read
+
+#: How long open streams may go on after SIGTERM before they are cut.
+GRACE_S: Final = 5
+
+
+def runtime_serve(settings: Settings, manifest: Path, host: str, port: int, *, workers: int) -> int:
+    """Serves until SIGTERM or SIGINT. Raises StartRefused when the runtime cannot open."""
+    logs_configure(settings.log_level, settings.tenant, settings.replica)
+    agents = agents_load(manifest)
+    if workers > 1:
+        uvicorn.run(
+            "tenant_runtime.service.server:worker_app", factory=True, host=host, port=port, workers=workers,
+            log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, server_header=False,
+        )  # fmt: skip
+        return 0
+    refused: list[StartRefused] = []
+
+    def opened() -> AbstractAsyncContextManager[Runtime]:
+        return _Remembering(settings, agents, refused)
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app_make(opened), host=host, port=port, log_config=None, access_log=False, lifespan="on",
+            timeout_graceful_shutdown=GRACE_S, server_header=False,
+        )
+    )  # fmt: skip
+    server.run()
+    if refused:
+        raise refused[0]
+    return 0 if server.started else 1
+
+
+class _Remembering(AbstractAsyncContextManager[Runtime]):
+    """The runtime as a context; keeps a refusal for the command line, because uvicorn only logs it."""
+
+    def __init__(self, settings: Settings, agents: Agents, refused: list[StartRefused]) -> None:
+        self._opened = runtime_open(settings, agents)
+        self._refused = refused
+
+    async def __aenter__(self) -> Runtime:
+        try:
+            return await self._opened.__aenter__()
+        except StartRefused as refused:
+            self._refused.append(refused)
+            raise
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._opened.__aexit__(*error)  # type: ignore[arg-type]
+
+
+def worker_app() -> FastAPI:
+    """One worker process's application, from the environment its parent has checked."""
+    settings = settings_read()
+    logs_configure(settings.log_level, settings.tenant, settings.replica)
+    agents = agents_load(Path(os.environ["RUNTIME_MANIFEST"]))
+    return app_make(lambda: runtime_open(settings, agents))
+
+
+def model_serve(host: str, port: int) -> int:
+    from tenant_runtime.models.offline.app import offline_app
+
+    uvicorn.run(offline_app(), host=host, port=port, access_log=False, log_level="warning")
+    return 0

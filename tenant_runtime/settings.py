@@ -1,0 +1,150 @@
+"""The runtime's environment, read once by typed readers. A bad value stops the start with its name."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tenant_runtime.errors import SettingsInvalid
+
+PACKAGED_MANIFEST = Path(__file__).parent / "agents" / "examples" / "agents.toml"
+OFFLINE_MODEL = "offline-rules-1"
+OFFLINE_EMBEDDING = "offline-hash-1"
+_NAME = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `serve` needs. Secrets are kept out of `repr`, so that no log line can show them."""
+
+    database_url: str = field(repr=False)
+    redis_url: str | None = field(repr=False)
+    vector_url: str | None = field(repr=False)
+    api_key: str | None = field(repr=False)
+    admin_key: str | None = field(repr=False)
+    tenant: str
+    replica: str
+    usage_url: str | None
+    usage_token: str | None = field(repr=False)
+    model_base_url: str | None
+    model_api_key: str | None = field(repr=False)
+    model_name: str
+    embedding_model: str
+    max_runs: int
+    pool_size: int
+    storage_interval_s: int
+    log_level: str
+
+
+class Reader:
+    """Typed access to one mapping of environment values; `NAME_FILE` may hold a secret's path instead."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str, default: str | None = None) -> str | None:
+        value = self._environ.get(name, "").strip()
+        return value or default
+
+    def secret(self, name: str) -> str | None:
+        """The value of NAME, else the first line of the file NAME_FILE names. Both at once is refused."""
+        plain, path = self.text(name), self.text(f"{name}_FILE")
+        if plain and path:
+            raise SettingsInvalid(f"{name}: found both {name} and {name}_FILE; wanted one of them")
+        if not path:
+            return plain
+        try:
+            value = Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsInvalid(
+                f"{name}_FILE: found a path that cannot be read ({error.strerror}); wanted a readable file"
+            ) from error
+        if not value:
+            raise SettingsInvalid(f"{name}_FILE: found an empty file; wanted the secret in it")
+        return value
+
+    def url(self, name: str, schemes: tuple[str, ...], *, secret: bool = False) -> str | None:
+        value = self.secret(name) if secret else self.text(name)
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        wanted = " or ".join(f"{scheme}://..." for scheme in schemes)
+        if parts.scheme not in schemes:
+            # The value itself may hold a password: only its scheme is repeated.
+            raise SettingsInvalid(f"{name}: found scheme {parts.scheme or 'none'!r}; wanted {wanted}")
+        if not parts.netloc and not parts.query and not parts.path.strip("/"):
+            raise SettingsInvalid(f"{name}: found no host; wanted {wanted}")
+        return value
+
+    def name(self, name: str, default: str) -> str:
+        value = self.text(name, default) or default
+        if not _NAME.match(value):
+            raise SettingsInvalid(f"{name}: found {value!r}; wanted lower-case letters, digits and hyphens")
+        return value
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        raw = self.text(name)
+        if raw is None:
+            return default
+        if not raw.isdecimal() or not low <= int(raw) <= high:
+            raise SettingsInvalid(f"{name}: found {raw!r}; wanted a whole number from {low} to {high}")
+        return int(raw)
+
+    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = (self.text(name, default) or default).lower()
+        if value not in allowed:
+            raise SettingsInvalid(f"{name}: found {value!r}; wanted one of {', '.join(allowed)}")
+        return value
+
+
+def settings_read(environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads everything or raises SettingsInvalid with the name, what was found and what is wanted."""
+    read = Reader(os.environ if environ is None else environ)
+    postgres = ("postgresql", "postgres")
+    database_url = read.url("RUNTIME_DATABASE_URL", postgres, secret=True)
+    if database_url is None:
+        raise SettingsInvalid(
+            "RUNTIME_DATABASE_URL: found nothing; wanted postgresql://user:password@host/db"
+        )
+    api_key, admin_key = read.secret("RUNTIME_API_KEY"), read.secret("RUNTIME_ADMIN_KEY")
+    if api_key is None and admin_key is None:
+        raise SettingsInvalid(
+            "RUNTIME_API_KEY: found neither it nor RUNTIME_ADMIN_KEY; wanted at least one, else nobody gets in"
+        )
+    for label, key in (("RUNTIME_API_KEY", api_key), ("RUNTIME_ADMIN_KEY", admin_key)):
+        if key is not None and len(key) < 16:
+            raise SettingsInvalid(f"{label}: found {len(key)} characters; wanted at least 16 random ones")
+    if api_key is not None and api_key == admin_key:
+        raise SettingsInvalid("RUNTIME_ADMIN_KEY: found the same value as RUNTIME_API_KEY; wanted another")
+    usage_url, usage_token = (
+        read.url("RUNTIME_USAGE_URL", ("http", "https")),
+        read.secret("RUNTIME_USAGE_TOKEN"),
+    )
+    if (usage_url is None) != (usage_token is None):
+        missing = "RUNTIME_USAGE_TOKEN" if usage_token is None else "RUNTIME_USAGE_URL"
+        raise SettingsInvalid(f"{missing}: found nothing; wanted it, because its counterpart is set")
+    base_url = read.url("MODEL_BASE_URL", ("http", "https"))
+    model = read.text("MODEL_NAME", OFFLINE_MODEL) or OFFLINE_MODEL
+    if base_url is not None and read.text("MODEL_NAME") is None:
+        raise SettingsInvalid("MODEL_NAME: found nothing; wanted the model to ask for at MODEL_BASE_URL")
+    return Settings(
+        database_url=database_url,
+        redis_url=read.url("RUNTIME_REDIS_URL", ("redis", "rediss", "unix"), secret=True),
+        vector_url=read.url("RUNTIME_VECTOR_URL", postgres, secret=True),
+        api_key=api_key,
+        admin_key=admin_key,
+        tenant=read.name("RUNTIME_TENANT", "local"),
+        replica=read.name("RUNTIME_REPLICA", "r0"),
+        usage_url=usage_url,
+        usage_token=usage_token,
+        model_base_url=base_url,
+        model_api_key=read.secret("MODEL_API_KEY"),
+        model_name=model,
+        embedding_model=read.text("MODEL_EMBEDDING_NAME", OFFLINE_EMBEDDING) or OFFLINE_EMBEDDING,
+        max_runs=read.integer("RUNTIME_MAX_RUNS", 16, 1, 1000),
+        pool_size=read.integer("RUNTIME_POOL_SIZE", 8, 2, 200),
+        storage_interval_s=read.integer("RUNTIME_STORAGE_INTERVAL_S", 300, 5, 86400),
+        log_level=read.choice("RUNTIME_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
+    )
