@@ -1,6 +1,8 @@
 """Hours come from what existed: no overlap, no gap through repetition, exact to the microsecond."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -105,6 +107,25 @@ def test_the_database_refuses_an_overlap(tenant: Any, reconcile: Any) -> None:
         ResourceSpan.objects.create(span_slot=slot, resource="x", span=later, opened_by=uuid4())
     other = SpanSlot.objects.create(tenant_id=uuid4(), meter="gpu_hours", slot=0)
     ResourceSpan.objects.create(span_slot=other, resource="x", span=later, opened_by=uuid4())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_at_once_open_one_span_each_slot(tenant: Any) -> None:
+    both = [_gpu(), _gpu(1, "gpu-1")]
+    barrier = threading.Barrier(4)
+
+    def work(number: int) -> SpanChanges:
+        try:
+            barrier.wait()
+            order = both if number % 2 else both[::-1]
+            return spans_reconcile(tenant_id=tenant.id, resources=order, at=NOVEMBER, operation_id=uuid4())
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        changes = list(pool.map(work, range(4)))
+    assert sorted(change.opened for change in changes) == [0, 0, 0, 2]
+    assert ResourceSpan.objects.count() == 2
 
 
 def test_tenants_do_not_see_each_other(tenant: Any, reconcile: Any) -> None:
