@@ -28,6 +28,9 @@ class RunnerJob(Contract):
     env: Annotated[dict[str, str], Field(repr=False)]
     """Environment of the Pulumi CLI: backend URL, passphrase file, PULUMI_HOME."""
     preview_first: bool = True
+    refresh: bool = False
+    """Look at what really exists before planning, so that what died or was changed by hand is put right."""
+    secrets_provider: str = "passphrase"
     clear_lock: bool = False
     """Remove a lock left by a run that is proven dead; never set while one may still live."""
     remove_stack: bool = False

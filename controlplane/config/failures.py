@@ -20,7 +20,14 @@ def failure_response(
             "request_id": request_id,
         }
         return JsonResponse(body, status=status, content_type="application/problem+json")
-    context = {"code": code, "status": status, "title": title, "detail": detail, "hint": hint, "request_id": request_id}
+    context = {
+        "code": code,
+        "status": status,
+        "title": title,
+        "detail": detail,
+        "hint": hint,
+        "request_id": request_id,
+    }
     template = f"errors/{status if status in (403, 404) else 500}.html"
     return render(request, template, context, status=status)
 
@@ -49,7 +56,11 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return failure_response(
-        request, status=400, code="bad_request", title="The request cannot be read", detail="Nothing was changed."
+        request,
+        status=400,
+        code="bad_request",
+        title="The request cannot be read",
+        detail="Nothing was changed.",
     )
 
 

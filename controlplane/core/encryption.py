@@ -41,7 +41,7 @@ def decrypt(token: str, *, context: str) -> Any:
         raise OperatorError(
             f"A stored secret ({context}) cannot be decrypted.",
             code="encryption_key_missing",
-            hint="Put the key it was encrypted with back into FREEHOLD_ENCRYPTION_KEYS (keys may be listed, newest first).",
+            hint="Put its key back into FREEHOLD_ENCRYPTION_KEYS (several may be listed, newest first).",
         ) from error
     if document["c"] != context:
         raise OperatorError(

@@ -127,6 +127,8 @@ class _Execution:
             work_dir=str(home / "pulumi" / "work" / str(self.operation.id)),
             env=engine_environment(),
             preview_first=states.STEP_PLAN in states.STEPS_OF_KIND[self.operation.kind],
+            refresh=self.operation.kind == states.UPDATE,
+            secrets_provider=settings.PULUMI_SECRETS_PROVIDER,
             clear_lock=bool(stack and stack.lock_suspect),
             remove_stack=self.operation.kind == states.DEPROVISION,
         )

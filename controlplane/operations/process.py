@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO
 from uuid import UUID
 
+from django.conf import settings
+
 from contracts.engine import EngineEvent, RunnerDecision, RunnerJob
 from embedded.processes import MARK_VARIABLE, process_stop, processes_marked
 
@@ -21,7 +23,8 @@ INTERRUPT_GRACE_S = 30.0
 
 def operation_mark(operation_id: UUID) -> str:
     """Marks the runner, the CLI and its plugins, so that what outlives a killed run can be found and ended."""
-    return f"operation:{operation_id}"
+    home: Path = settings.FREEHOLD_HOME
+    return str(home / "operations" / str(operation_id))
 
 
 def operation_processes_end(operation_id: UUID) -> int:

@@ -64,6 +64,7 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], bool]) -> int:
             work_dir=str(work_dir),
             env_vars=dict(job.env),
             pulumi_command=auto.PulumiCommand(root=job.pulumi_root),
+            secrets_provider=job.secrets_provider,
             project_settings=auto.ProjectSettings(name=job.spec.project, runtime="python"),
         )
         stack = auto.create_or_select_stack(
@@ -80,7 +81,7 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], bool]) -> int:
             if job.action == "destroy":
                 stack.preview_destroy(on_event=_forward(log, reporter), color="never")
             else:
-                stack.preview(on_event=_forward(log, reporter), color="never", diff=True)
+                stack.preview(on_event=_forward(log, reporter), color="never", diff=True, refresh=job.refresh)
             reporter.send(EngineEvent(kind="state", data={"plan": log.plan}))
             _phase(reporter, "preview", "finished")
             if job.action == "preview" or not decide():
@@ -109,7 +110,7 @@ def _apply(job: RunnerJob, stack: "object", log: PhaseLog, reporter: Reporter) -
     forward = _forward(log, reporter)
     version = 0
     if job.action == "up":
-        result = stack.up(on_event=forward, color="never")
+        result = stack.up(on_event=forward, color="never", refresh=job.refresh)
         version = int(result.summary.version or 0)
         _report_outputs(result.outputs, reporter)
     elif job.action == "refresh":

@@ -115,6 +115,18 @@ def operation_representation(operation: Operation, *, slug: str) -> dict[str, An
     }
 
 
+def plan_representation(operation: Operation) -> dict[str, Any]:
+    """{operation, summary, resources: [{urn, type, name, op, diffs: [{path, kind}]}]}; what destroys comes first."""
+    order = {"delete": 0, "replace": 1, "update": 2, "create": 3}
+    resources = sorted(operation.plan or [], key=lambda r: (order.get(r["op"], 9), r["type"], r["name"]))
+    return {
+        "operation": str(operation.id),
+        "summary": operation.plan_summary,
+        "resources": resources,
+        "cost": {"monthly_before": None, "monthly_after": None, "currency": "USD"},
+    }
+
+
 def stack_of(*, tenant_id: UUID) -> Stack | None:
     return Stack.objects.filter(tenant_id=tenant_id).first()
 

@@ -5,8 +5,11 @@ from typing import Any
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from controlplane.accounts.access import Principal
+from controlplane.core.encryption import decrypt
 from controlplane.core.errors import NotFound
 from controlplane.operations.models import Operation, Stack
+from controlplane.operations.record import secret_context
+from controlplane.operations.selectors import stack_of
 from controlplane.tenants import states
 from controlplane.tenants.models import Tenant
 
@@ -84,3 +87,14 @@ def tenant_representation(tenant: Tenant) -> dict[str, Any]:
         "created_at": tenant.created_at.isoformat().replace("+00:00", "Z"),
         "updated_at": tenant.updated_at.isoformat().replace("+00:00", "Z"),
     }
+
+
+def tenant_outputs(*, tenant: Tenant) -> dict[str, Any]:
+    """The stack's outputs; of secret ones only the names: {runtime_url, components, billable, secrets: [name]}."""
+    stack = stack_of(tenant_id=tenant.id)
+    if stack is None or not stack.outputs:
+        return {"runtime_url": None, "components": [], "billable": [], "secrets": []}
+    names: list[str] = []
+    if stack.secret_outputs:
+        names = sorted(decrypt(stack.secret_outputs, context=secret_context(tenant.id)))
+    return {**stack.outputs, "secrets": names}

@@ -1,0 +1,36 @@
+"""/api/v1/plans and /api/v1/targets: what a tenant may be made of."""
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from controlplane.accounts import roles
+from controlplane.api.base import Api
+from controlplane.tenants.plans import plans
+
+_TARGETS = {
+    "local": {
+        "name": "This machine",
+        "description": "Own server processes per tenant.",
+        "regions": ["local"],
+    }
+}
+
+
+class PlansApi(Api):
+    scopes = {"GET": roles.TENANTS_READ}
+
+    @extend_schema(responses={200: dict})
+    def get(self, request: Request) -> Response:
+        results = [plan.model_dump(mode="json") for plan in plans().values()]
+        return Response({"results": results, "next": None, "previous": None})
+
+
+class TargetsApi(Api):
+    scopes = {"GET": roles.TENANTS_READ}
+
+    @extend_schema(responses={200: dict})
+    def get(self, request: Request) -> Response:
+        results = [{"key": key, **_TARGETS.get(key, {})} for key in settings.FREEHOLD_TARGETS]
+        return Response({"results": results, "next": None, "previous": None})

@@ -1,0 +1,109 @@
+"""/api/v1/operations/{id}/events: the timeline as server-sent events, or as JSON pages.
+
+Ids are durable row ids, so `Last-Event-ID` (or `?cursor=`) resumes without a gap. Control frames carry no id.
+The stream ends by itself with an event named `close` that holds the operation's final state.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.http import (
+    HttpRequest,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    JsonResponse,
+    StreamingHttpResponse,
+)
+
+from controlplane.accounts import roles
+from controlplane.accounts.access import Principal, access_require
+from controlplane.api.authentication import principal_of_request
+from controlplane.api.bell import bell
+from controlplane.api.problems import problem_json_response
+from controlplane.core.errors import FreeholdError, ValidationFailed
+from controlplane.operations import states
+from controlplane.operations.models import Operation, OperationEvent
+from controlplane.operations.selectors import events_after, operation_get, operation_representation
+
+HEARTBEAT_S = 15.0
+PAGE = 500
+
+
+def _open(request: HttpRequest, operation_id: UUID) -> tuple[Principal, int]:
+    principal = principal_of_request(request)
+    access_require(principal, roles.OPERATIONS_READ)
+    operation_get(principal=principal, operation_id=operation_id)
+    raw = request.headers.get("Last-Event-ID") or request.GET.get("cursor") or "0"
+    if not raw.isdigit() or len(raw) > 18:
+        raise ValidationFailed.of("cursor", "must be the id of an event")
+    return principal, int(raw)
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    accept = request.headers.get("Accept", "")
+    return "application/json" in accept and "text/event-stream" not in accept
+
+
+async def operation_events(request: HttpRequest, operation_id: UUID) -> HttpResponseBase:
+    if request.method != "GET":
+        return HttpResponseNotAllowed(["GET"])
+    try:
+        principal, cursor = await sync_to_async(_open)(request, operation_id)
+    except FreeholdError as error:
+        return problem_json_response(error, request)
+    if _wants_json(request):
+        return await sync_to_async(_page)(request, operation_id, cursor)
+    response = StreamingHttpResponse(
+        _stream(principal, operation_id, cursor), content_type="text/event-stream"
+    )
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _page(request: HttpRequest, operation_id: UUID, cursor: int) -> JsonResponse:
+    rows = events_after(operation_id=operation_id, cursor=cursor, limit=PAGE)
+    following = (
+        request.build_absolute_uri(f"{request.path}?cursor={rows[-1].id}") if len(rows) == PAGE else None
+    )
+    return JsonResponse({"results": [_event(row) for row in rows], "next": following, "previous": None})
+
+
+def _event(row: OperationEvent) -> dict[str, Any]:
+    return {"id": row.id, "at": row.at.isoformat().replace("+00:00", "Z"), "type": row.type, "data": row.data}
+
+
+def _look(principal: Principal, operation_id: UUID, cursor: int) -> tuple[list[OperationEvent], Operation]:
+    # The operation first: if it has ended by then, the events read after it are complete.
+    operation = operation_get(principal=principal, operation_id=operation_id)
+    return events_after(operation_id=operation_id, cursor=cursor, limit=PAGE), operation
+
+
+async def _stream(principal: Principal, operation_id: UUID, cursor: int) -> AsyncIterator[bytes]:
+    yield b"retry: 2000\n\n"
+    async with bell.watch(str(operation_id)) as news:
+        while True:
+            news.clear()
+            rows, operation = await sync_to_async(_look)(principal, operation_id, cursor)
+            for row in rows:
+                cursor = row.id
+                yield _frame(json.dumps(_event(row)), event=row.type, id=row.id)
+            if len(rows) == PAGE:
+                continue
+            if operation.state in states.TERMINAL:
+                final = await sync_to_async(operation_representation)(operation, slug=operation.tenant.slug)
+                yield _frame(json.dumps(final), event="close")
+                return
+            try:
+                await asyncio.wait_for(news.wait(), timeout=HEARTBEAT_S)
+            except TimeoutError:
+                yield b": heartbeat\n\n"
+
+
+def _frame(data: str, *, event: str, id: int | None = None) -> bytes:
+    head = f"id: {id}\n" if id is not None else ""
+    return f"{head}event: {event}\ndata: {data}\n\n".encode()

@@ -1,0 +1,137 @@
+"""/api/v1/api-keys and /api/v1/audit-events."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from controlplane.accounts import roles, services
+from controlplane.accounts.models import ApiKey
+from controlplane.accounts.selectors import api_keys_of_team
+from controlplane.api.base import Api, limit_of
+from controlplane.api.idempotency import Answer
+from controlplane.core import clock
+from controlplane.core.audit import audit_verify
+from controlplane.core.errors import PermissionDenied, ValidationFailed
+from controlplane.core.models import AuditEvent
+from controlplane.tenants.selectors import tenant_get
+
+
+def _key(key: ApiKey) -> dict[str, Any]:
+    def moment(value: Any) -> str | None:
+        return value.isoformat().replace("+00:00", "Z") if value else None
+
+    return {
+        "id": str(key.id),
+        "name": key.name,
+        "prefix": f"{services.TOKEN_PREFIX}{key.prefix}",
+        "scopes": key.scopes,
+        "tenant_ids": None if key.tenant_ids is None else [str(pk) for pk in key.tenant_ids],
+        "created_by": key.created_by,
+        "created_at": moment(key.created_at),
+        "expires_at": moment(key.expires_at),
+        "revoked_at": moment(key.revoked_at),
+        "last_used_at": moment(key.last_used_at),
+    }
+
+
+class ApiKeysApi(Api):
+    scopes = {"GET": roles.ADMIN, "POST": roles.ADMIN}
+
+    class InputSerializer(serializers.Serializer[Any]):
+        name = serializers.CharField(max_length=200)
+        scopes = serializers.ListField(child=serializers.CharField(max_length=40), allow_empty=False)
+        tenants = serializers.ListField(
+            child=serializers.CharField(max_length=40), required=False, allow_null=True
+        )
+        expires_at = serializers.DateTimeField(required=False, allow_null=True)
+
+    @extend_schema(responses={200: dict})
+    def get(self, request: Request) -> Response:
+        rows, links = self.page(api_keys_of_team(team_id=self.principal.team_id))
+        return Response({"results": [_key(row) for row in rows], **links})
+
+    @extend_schema(request=InputSerializer, responses={201: dict})
+    def post(self, request: Request) -> Response:
+        body = self.checked(self.InputSerializer)
+        slugs = body.get("tenants")
+        limited = (
+            None if slugs is None else [tenant_get(principal=self.principal, slug=slug).id for slug in slugs]
+        )
+        if self.principal.tenant_ids is not None and limited is None:
+            raise PermissionDenied("A key limited to some tenants cannot make one that is not.")
+
+        def work() -> Answer:
+            key, token = services.api_key_create(
+                team_id=self.principal.team_id,
+                name=body["name"],
+                scopes=body["scopes"],
+                tenant_ids=limited,
+                expires_at=body.get("expires_at"),
+                actor=self.principal.actor,
+                now=clock.now(),
+            )
+            return Answer(201, {**_key(key), "api_key": token}, {"Cache-Control": "no-store"})
+
+        return self.once(work)
+
+
+class ApiKeyApi(Api):
+    scopes = {"DELETE": roles.ADMIN}
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, api_key_id: UUID) -> Response:
+        services.api_key_revoke(
+            team_id=self.principal.team_id, api_key_id=api_key_id, actor=self.principal.actor, now=clock.now()
+        )
+        return Response(status=204)
+
+
+class AuditEventsApi(Api):
+    """Newest first; `before` is a sequence number, as given in `next`."""
+
+    scopes = {"GET": roles.ADMIN}
+
+    @extend_schema(responses={200: dict})
+    def get(self, request: Request) -> Response:
+        limit = limit_of(request)
+        found = AuditEvent.objects.filter(team_id=self.principal.team_id)
+        if before := request.query_params.get("before"):
+            if not before.isdigit():
+                raise ValidationFailed.of("before", "must be a sequence number")
+            found = found.filter(sequence__lt=int(before))
+        rows = list(found.order_by("-sequence")[: limit + 1])
+        following = None
+        if len(rows) > limit:
+            following = request.build_absolute_uri(
+                f"{request.path}?limit={limit}&before={rows[limit - 1].sequence}"
+            )
+        results = [
+            {
+                "sequence": row.sequence,
+                "at": row.at.isoformat().replace("+00:00", "Z"),
+                "actor": row.actor,
+                "action": row.action,
+                "subject": {"type": row.subject_type, "id": row.subject_id},
+                "data": row.data,
+                "hash": row.hash,
+            }
+            for row in rows[:limit]
+        ]
+        return Response({"results": results, "next": following, "previous": None})
+
+
+class AuditVerifyApi(Api):
+    """Walks the whole chain: {checked, broken_at}."""
+
+    scopes = {"GET": roles.ADMIN}
+
+    @extend_schema(responses={200: dict})
+    def get(self, request: Request) -> Response:
+        report = audit_verify()
+        return Response(
+            {"checked": report.checked, "broken_at": report.broken_at, "ok": report.broken_at is None}
+        )

@@ -1,0 +1,37 @@
+"""Paths below /api/v1, as contract.md section 3 fixes them."""
+
+from django.urls import path, re_path
+
+from controlplane.api import catalogue, events, keys, operations, tenants, usage
+from controlplane.config.failures import not_found
+
+urlpatterns = [
+    path("plans", catalogue.PlansApi.as_view()),
+    path("targets", catalogue.TargetsApi.as_view()),
+    path("tenants", tenants.TenantsApi.as_view()),
+    path("tenants/<str:slug>", tenants.TenantApi.as_view()),
+    path("tenants/<str:slug>/resources", tenants.TenantResourcesApi.as_view()),
+    path("tenants/<str:slug>/outputs", tenants.TenantOutputsApi.as_view()),
+    path("tenants/<str:slug>/health", tenants.TenantHealthApi.as_view()),
+    path("tenants/<str:slug>/timeline", tenants.TenantTimelineApi.as_view()),
+    path("tenants/<str:slug>/credentials", tenants.TenantCredentialsApi.as_view()),
+    path("tenants/<str:slug>/usage", usage.TenantUsageApi.as_view()),
+    path("tenants/<str:slug>/usage-report", usage.TenantUsageReportApi.as_view()),
+    path("tenants/<str:slug>/invoice-preview", usage.TenantInvoicePreviewApi.as_view()),
+    re_path(r"^tenants/(?P<slug>[^/]+)/(?P<verb>preview|update|refresh)$", tenants.TenantVerbApi.as_view()),
+    path("operations", operations.OperationsApi.as_view()),
+    path("operations/<uuid:operation_id>", operations.OperationApi.as_view()),
+    path("operations/<uuid:operation_id>/events", events.operation_events),
+    path("operations/<uuid:operation_id>/plan", operations.OperationPlanApi.as_view()),
+    re_path(
+        r"^operations/(?P<operation_id>[0-9a-f-]{36})/(?P<verb>approve|reject|cancel|retry)$",
+        operations.OperationVerbApi.as_view(),
+    ),
+    path("usage/events", usage.UsageEventsApi.as_view()),
+    path("meters", usage.MetersApi.as_view()),
+    path("api-keys", keys.ApiKeysApi.as_view()),
+    path("api-keys/<uuid:api_key_id>", keys.ApiKeyApi.as_view()),
+    path("audit-events", keys.AuditEventsApi.as_view()),
+    path("audit-events/verify", keys.AuditVerifyApi.as_view()),
+    re_path(r"^.*$", lambda request: not_found(request, Exception())),
+]

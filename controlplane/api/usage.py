@@ -1,0 +1,164 @@
+"""/api/v1/usage/events and the reads of usage and money."""
+
+import json
+from typing import Any
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.invoicing.selectors import invoice_preview
+from billing.metering.selectors import meters_list, usage_query
+from billing.period import period_parse
+from billing.rating.cards import RateCard
+from billing.reports.document import usage_report_pdf
+from billing.reports.selectors import usage_report
+from billing.reports.sheet import usage_report_csv
+from controlplane.accounts import roles
+from controlplane.api.base import Api
+from controlplane.api.ingest import MAX_BATCH, events_of_body, ingest
+from controlplane.core import clock
+from controlplane.core.errors import CallerError, ValidationFailed
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.plans import plans
+from controlplane.tenants.selectors import tenant_get
+
+
+class AnyBodyParser(BaseParser):
+    """Hands the raw body on: a binary CloudEvent may have any content type."""
+
+    media_type = "*/*"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> bytes:
+        return bytes(stream.read())
+
+
+class UsageEventsApi(Api):
+    """CloudEvents in: structured, batch or binary. Each event has its own outcome; a bad one fails no other."""
+
+    scopes = {"POST": roles.USAGE_WRITE}
+    parser_classes = [AnyBodyParser]
+
+    @extend_schema(request=dict, responses={200: dict})
+    def post(self, request: Request) -> Response:
+        body = request.data if isinstance(request.data, bytes) else b""
+        events = events_of_body(content_type=request.content_type or "", headers=request.headers, body=body)
+        if len(events) > MAX_BATCH:
+            raise CallerError(f"A batch may hold at most {MAX_BATCH} events.", code="batch_too_large")
+        answer = ingest(principal=self.principal, events=events, received_at=clock.now())
+        return Response(answer.model_dump(mode="json"))
+
+
+class MetersApi(Api):
+    scopes = {"GET": roles.BILLING_READ}
+
+    @extend_schema(responses={200: dict})
+    def get(self, request: Request) -> Response:
+        return Response({"results": meters_list(), "next": None, "previous": None})
+
+
+class TenantUsageApi(Api):
+    """`meter, from, to, window=hour|day|month, group_by, timezone`; without `from` and `to`, this month."""
+
+    scopes = {"GET": roles.BILLING_READ}
+
+    @extend_schema(responses={200: dict})
+    def get(self, request: Request, slug: str) -> Response:
+        tenant = tenant_get(principal=self.principal, slug=slug)
+        now, params = clock.now(), request.query_params
+        month = period_parse(now.strftime("%Y-%m"))
+        return Response(
+            usage_query(
+                tenant_id=tenant.id,
+                meter=params.get("meter", ""),
+                start=_moment(params.get("from"), "from") or month.start,
+                end=_moment(params.get("to"), "to") or month.end,
+                window=params.get("window", "day"),
+                group_by=params.get("group_by"),
+                timezone=params.get("timezone", "UTC"),
+                as_of=now,
+            )
+        )
+
+
+class BytesRenderer(BaseRenderer):
+    """Lets `?format=csv|pdf` pass DRF's negotiation; the view answers with the bytes itself."""
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
+    ) -> bytes:
+        return data if isinstance(data, bytes) else json.dumps(data).encode()
+
+
+class TenantUsageReportApi(Api):
+    """`period=YYYY-MM` (default: this month), `format=json|csv|pdf`."""
+
+    scopes = {"GET": roles.BILLING_READ}
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        # `format` is ours here: DRF would answer 404 for a format without a renderer.
+        return self.get_renderers()[0], "application/json"
+
+    @extend_schema(responses={200: dict})
+    def get(self, request: Request, slug: str) -> Response | HttpResponse:
+        tenant = tenant_get(principal=self.principal, slug=slug)
+        now = clock.now()
+        period = request.query_params.get("period", now.strftime("%Y-%m"))
+        wanted = request.query_params.get("format", "json")
+        if wanted not in ("json", "csv", "pdf"):
+            raise ValidationFailed.of("format", "must be json, csv or pdf")
+        report = usage_report(tenant=tenant, period=period, card=card_of(tenant), as_of=now)
+        if wanted == "json":
+            return Response(report)
+        name = f'attachment; filename="usage-{tenant.slug}-{period}.{wanted}"'
+        if wanted == "csv":
+            return HttpResponse(
+                usage_report_csv(report),
+                content_type="text/csv; charset=utf-8",
+                headers={"Content-Disposition": name},
+            )
+        return HttpResponse(
+            usage_report_pdf(report), content_type="application/pdf", headers={"Content-Disposition": name}
+        )
+
+
+class TenantInvoicePreviewApi(Api):
+    """The current month's invoice as it would be now; `period=YYYY-MM` for another."""
+
+    scopes = {"GET": roles.BILLING_READ}
+
+    @extend_schema(responses={200: dict})
+    def get(self, request: Request, slug: str) -> Response:
+        tenant = tenant_get(principal=self.principal, slug=slug)
+        now = clock.now()
+        period = period_parse(request.query_params.get("period", now.strftime("%Y-%m")))
+        preview = invoice_preview(
+            tenant_id=tenant.id,
+            customer_name=tenant.name,
+            card=card_of(tenant),
+            period=period,
+            as_of=now,
+            since=tenant.created_at,
+        )
+        return Response(preview)
+
+
+def card_of(tenant: Tenant) -> RateCard:
+    return RateCard.model_validate(plans()[tenant.plan].rate_card)
+
+
+def _moment(raw: str | None, name: str) -> Any:
+    from datetime import datetime
+
+    if raw is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(raw.replace(" ", "+"))
+    except ValueError as error:
+        raise ValidationFailed.of(name, "must be an RFC 3339 time") from error
+    if moment.tzinfo is None:
+        raise ValidationFailed.of(name, "must be an RFC 3339 time with an offset")
+    return moment

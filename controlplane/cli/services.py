@@ -1,0 +1,110 @@
+"""The five services of a single machine: what each is, how it starts, how one sees that it serves."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from controlplane.cli.home import ROOT, Home, Ports
+from embedded.databases import database_ensure
+from embedded.postgres import PostgresServer, postgres_url
+from embedded.processes import file_write_private
+from embedded.redis import RedisServer, redis_url
+
+#: In the order they start; they stop in reverse.
+SERVICE_NAMES = ("postgres", "redis", "web", "worker", "scheduler")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A service that is a command of ours."""
+
+    name: str
+    argv: list[str]
+    grace_s: float
+
+
+def postgres_server(home: Home, ports: Ports) -> PostgresServer:
+    return PostgresServer(
+        data_dir=home.root / "postgres",
+        port=ports.postgres,
+        log_path=home.logs / "postgres.log",
+        max_connections=200,
+        shared_buffers_mb=64,
+    )
+
+
+def redis_server(home: Home, ports: Ports) -> RedisServer:
+    folder = home.root / "redis"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return RedisServer(dir=folder, port=ports.redis, log_path=home.logs / "redis.log")
+
+
+def commands(ports: Ports) -> list[Command]:
+    python = sys.executable
+    celery = [python, "-m", "celery", "-A", "controlplane.config.celery"]
+    threads = int(os.environ.get("FREEHOLD_MAX_OPERATIONS", "4")) + 2
+    return [
+        Command(
+            "web",
+            [python, "-m", "uvicorn", "controlplane.config.asgi:application", "--host", "127.0.0.1"]
+            + ["--port", str(ports.web), "--no-access-log", "--timeout-graceful-shutdown", "3", "--lifespan", "off"],
+            grace_s=8,
+        ),
+        Command(
+            "worker",
+            # Threads: each operation is a process of its own already; two more keep the sweep alive when all work.
+            [*celery, "worker", "--pool", "threads", "--concurrency", str(threads), "--loglevel", "INFO"]
+            + ["--without-gossip", "--without-mingle", "--hostname", "worker@%h"],
+            grace_s=6,
+        ),
+        Command("scheduler", [*celery, "beat", "--loglevel", "WARNING", "--pidfile", ""], grace_s=5),
+    ]
+
+
+def embedded_postgres_wanted() -> bool:
+    return not (os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"))
+
+
+def embedded_redis_wanted() -> bool:
+    return not (os.environ.get("REDIS_URL") or os.environ.get("REDIS_URL_FILE"))
+
+
+def databases_prepare(home: Home, ports: Ports) -> None:
+    """The control plane's database and Pulumi's, each with an owner of its own; their URLs as secret files."""
+    server, superpassword = postgres_server(home, ports), home.secret("postgres_password")
+    for database, password_name, file_name in (
+        ("freehold", "database_password", "database_url"),
+        ("pulumi_state", "pulumi_database_password", "pulumi_backend_url"),
+    ):
+        password = home.secret(password_name)
+        database_ensure(server, superpassword, database=database, owner=database, owner_password=password)
+        url = postgres_url(server, password, database, user=database)
+        if database == "pulumi_state":
+            url = f"{url.replace('postgresql://', 'postgres://', 1)}?sslmode=disable"
+        file_write_private(home.secrets / file_name, url)
+
+
+def redis_url_write(home: Home, ports: Ports) -> None:
+    file_write_private(home.secrets / "redis_url", redis_url(redis_server(home, ports), home.secret("redis_password")))
+
+
+def service_environment(home: Home, ports: Ports) -> dict[str, str]:
+    """What our own services and management commands run with."""
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "controlplane.config.settings",
+        "FREEHOLD_HOME": str(home.root),
+        "FREEHOLD_PORT": str(ports.web),
+        "FREEHOLD_TENANT_PORT_BASE": str(ports.tenant_base),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def service_mark(home: Home, name: str) -> str:
+    return str(home.run / name)
+
+
+def service_identity_path(home: Home, name: str) -> Path:
+    return home.run / f"{name}.identity.json"

@@ -1,0 +1,47 @@
+"""/healthz (the process lives), /readyz (it can serve), /metrics (Prometheus text)."""
+
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from controlplane.operations.models import Operation
+from controlplane.tenants.models import Tenant
+
+
+def healthz(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    """503 only when requests cannot be served. Without Redis the API works, and operations start a sweep later."""
+    checks: dict[str, Any] = {}
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        checks["database"] = "ok"
+    except Exception as error:
+        checks["database"] = type(error).__name__
+    try:
+        redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2).ping()
+        checks["redis"] = "ok"
+    except redis.RedisError as error:
+        checks["redis"] = type(error).__name__
+    ready = checks["database"] == "ok"
+    degraded = ready and checks["redis"] != "ok"
+    status = "degraded" if degraded else ("ok" if ready else "unavailable")
+    return JsonResponse({"status": status, "checks": checks}, status=200 if ready else 503)
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Counts that say nothing about whom: safe to scrape without a key on the machine's own network."""
+    lines = ["# HELP freehold_tenants Tenants by lifecycle.", "# TYPE freehold_tenants gauge"]
+    for row in Tenant.objects.values("lifecycle").annotate(n=Count("pk")).order_by("lifecycle"):
+        lines.append(f'freehold_tenants{{lifecycle="{row["lifecycle"]}"}} {row["n"]}')
+    lines += ["# HELP freehold_operations Operations by state.", "# TYPE freehold_operations gauge"]
+    for row in Operation.objects.values("state").annotate(n=Count("pk")).order_by("state"):
+        lines.append(f'freehold_operations{{state="{row["state"]}"}} {row["n"]}')
+    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8")
