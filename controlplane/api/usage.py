@@ -14,7 +14,6 @@ from billing.invoicing.selectors import invoice_preview
 from billing.metering.selectors import meters_list, usage_query
 from billing.period import period_parse
 from billing.rating.cards import RateCard
-from billing.reports.document import usage_report_pdf
 from billing.reports.selectors import usage_report
 from billing.reports.sheet import usage_report_csv
 from controlplane.accounts import roles
@@ -120,6 +119,9 @@ class TenantUsageReportApi(Api):
                 content_type="text/csv; charset=utf-8",
                 headers={"Content-Disposition": name},
             )
+        # Imported here: the PDF library takes a second to load, which every start would pay.
+        from billing.reports.document import usage_report_pdf
+
         return HttpResponse(
             usage_report_pdf(report), content_type="application/pdf", headers={"Content-Disposition": name}
         )

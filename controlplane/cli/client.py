@@ -69,7 +69,8 @@ class Api:
             response = self._client.request(method, path.lstrip("/"), json=body, headers=headers, **kwargs)
         except httpx.HTTPError as error:
             raise CliError(
-                f"No answer from {self.url} ({type(error).__name__}).", hint="Is it up? `freehold status` tells."
+                f"No answer from {self.url} ({type(error).__name__}).",
+                hint="Is it up? `freehold status` tells.",
             ) from error
         if response.is_error:
             try:
@@ -124,7 +125,8 @@ def operation_wait(
         on_state(operation)
         if operation["state"] == "awaiting_approval":
             raise NeedsApproval(
-                f"Operation {operation_id} waits for approval.", hint=f"freehold operations approve {operation_id}"
+                f"Operation {operation_id} waits for approval.",
+                hint=f"freehold operations approve {operation_id}",
             )
         if operation["state"] == "canceled":
             raise Canceled(f"Operation {operation_id} was canceled.")

@@ -55,7 +55,13 @@ class WaitingTimedOut(CliError):
     exit_code = 9
 
 
-_BY_STATUS: dict[int, type[CliError]] = {401: NotAuthenticated, 403: Denied, 404: Missing, 422: UsageFailure, 400: UsageFailure}
+_BY_STATUS: dict[int, type[CliError]] = {
+    401: NotAuthenticated,
+    403: Denied,
+    404: Missing,
+    422: UsageFailure,
+    400: UsageFailure,
+}
 
 
 def error_of_problem(status: int, problem: dict[str, Any]) -> CliError:

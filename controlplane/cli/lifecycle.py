@@ -75,7 +75,9 @@ def supervisor_phase_wait(home: Home, phases: tuple[str, ...]) -> None:
                 hint=f"See {home.logs}; `freehold doctor` checks the machine.",
             )
         if time.monotonic() > deadline:
-            raise CliError(f"The services did not start within {START_DEADLINE_S:.0f} s.", hint=f"See {home.logs}.")
+            raise CliError(
+                f"The services did not start within {START_DEADLINE_S:.0f} s.", hint=f"See {home.logs}."
+            )
         time.sleep(0.1)
 
 
@@ -105,7 +107,9 @@ def web_ready_wait(home: Home, ports: Ports) -> None:
         except httpx.HTTPError:
             pass
         if time.monotonic() > deadline:
-            raise CliError(f"The web service did not answer: {log_tail(home.logs / 'web.log')}", hint=f"See {home.logs}.")
+            raise CliError(
+                f"The web service did not answer: {log_tail(home.logs / 'web.log')}", hint=f"See {home.logs}."
+            )
         time.sleep(0.1)
 
 
@@ -138,7 +142,7 @@ def everything_stop(home: Home) -> list[str]:
     identity = supervisor_alive(home)
     if identity is not None:
         process_stop(identity, grace_s=STOP_DEADLINE_S)
-        stopped += running
+        stopped += running or ["supervisor"]
     ports_file = home.run / "ports.json"
     if ports_file.exists():
         services_stop(home, Ports(**json.loads(ports_file.read_text())))

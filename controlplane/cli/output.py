@@ -38,6 +38,8 @@ def event_line(event: dict[str, Any]) -> str | None:
     if kind == "step":
         detail = f": {data['detail']}" if data.get("detail") else ""
         return f"{clock}    {data['name']} {data['state']}{detail}"
+    if data.get("phase") == "preview" and kind == "resource":
+        return None
     if kind == "resource" and data["state"] in ("done", "failed") and data["op"] not in ("same", "read"):
         return f"{clock}      {data['op']} {data['type']} {data['name']} {data['state']}"
     if kind == "diagnostic" and data["severity"] in ("error", "warning"):

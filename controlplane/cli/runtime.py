@@ -1,5 +1,6 @@
 """Talking to a tenant's runtime as its users do: a key, documents, a run."""
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -32,10 +33,8 @@ class Runtime:
             raise CliError(f"The runtime at {self.url} does not answer ({type(error).__name__}).") from error
         if response.is_error:
             detail = response.text[:500]
-            try:
+            with contextlib.suppress(ValueError):
                 detail = response.json().get("detail", detail)
-            except ValueError:
-                pass
             raise CliError(f"The runtime answered {response.status_code} to {method} {path}: {detail}")
         return response.json() if response.content else None
 
@@ -124,3 +123,12 @@ def answer_text(values: dict[str, Any]) -> str:
             content = message.get("content")
             return content if isinstance(content, str) else json.dumps(content)
     return ""
+
+
+def runtime_answers(url: str | None) -> bool:
+    if not url:
+        return False
+    try:
+        return httpx.get(f"{url}/ready", timeout=10).status_code == 200
+    except httpx.HTTPError:
+        return False

@@ -29,6 +29,7 @@ def postgres_server(home: Home, ports: Ports) -> PostgresServer:
         data_dir=home.root / "postgres",
         port=ports.postgres,
         log_path=home.logs / "postgres.log",
+        superuser="postgres",
         max_connections=200,
         shared_buffers_mb=64,
     )
@@ -48,7 +49,15 @@ def commands(ports: Ports) -> list[Command]:
         Command(
             "web",
             [python, "-m", "uvicorn", "controlplane.config.asgi:application", "--host", "127.0.0.1"]
-            + ["--port", str(ports.web), "--no-access-log", "--timeout-graceful-shutdown", "3", "--lifespan", "off"],
+            + [
+                "--port",
+                str(ports.web),
+                "--no-access-log",
+                "--timeout-graceful-shutdown",
+                "3",
+                "--lifespan",
+                "off",
+            ],
             grace_s=8,
         ),
         Command(
@@ -86,7 +95,9 @@ def databases_prepare(home: Home, ports: Ports) -> None:
 
 
 def redis_url_write(home: Home, ports: Ports) -> None:
-    file_write_private(home.secrets / "redis_url", redis_url(redis_server(home, ports), home.secret("redis_password")))
+    file_write_private(
+        home.secrets / "redis_url", redis_url(redis_server(home, ports), home.secret("redis_password"))
+    )
 
 
 def service_environment(home: Home, ports: Ports) -> dict[str, str]:

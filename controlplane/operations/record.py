@@ -34,7 +34,7 @@ def stack_record(
     if operation.kind == states.DEPROVISION:
         fields |= {"outputs": {}, "secret_outputs": "", "resources": []}
         closed = spans_close_all(tenant_id=operation.tenant_id, at=now, operation_id=operation.id)
-        sentence = f"{closed.closed} usage spans closed."
+        sentence = f"{closed} usage spans closed."
     else:
         parsed = StackOutputs.model_validate(outputs["values"]["outputs"])
         secrets = {key: value for key, value in dict(outputs["secrets"]).items() if key != "outputs"}

@@ -97,6 +97,8 @@ class PhaseLog:
     def _diagnostic(self, diagnostic: Any) -> EngineEvent | None:
         if getattr(diagnostic, "ephemeral", False) or not diagnostic.message.strip():
             return None
+        if "using pulumi-resource-" in diagnostic.message:  # where a plugin lies is no news to an operator
+            return None
         data = {
             "severity": diagnostic.severity,
             "message": diagnostic.message.strip(),

@@ -29,7 +29,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--email", required=True)
-        parser.add_argument("--secrets-file", required=True, type=Path, help="JSON with email, password and api_key")
+        parser.add_argument(
+            "--secrets-file", required=True, type=Path, help="JSON with email, password and api_key"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         path: Path = options["secrets_file"]

@@ -1,0 +1,155 @@
+"""`freehold tenants ...`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from controlplane.cli.client import api_connect
+from controlplane.cli.commands_operations import DEFAULT_TIMEOUT_S, finish
+from controlplane.cli.errors import UsageFailure
+from controlplane.cli.options import JsonFlag, ReasonOption, TimeoutOption, WaitFlag
+from controlplane.cli.output import data_console, print_json, print_table, say
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    q: Annotated[str | None, typer.Option("--search", help="Part of a slug or name")] = None,
+    lifecycle: Annotated[str | None, typer.Option(help="Only those in this lifecycle")] = None,
+    json_output: JsonFlag = False,
+) -> None:
+    """Tenants you can see."""
+    rows = list(api_connect().pages("tenants", q=q, lifecycle=lifecycle, limit=200))
+    if json_output:
+        print_json(rows)
+        return
+    print_table(
+        ("slug", "name", "plan", "target", "lifecycle", "health", "runtime"),
+        [
+            (r["slug"], r["name"], r["plan"], r["target"], r["lifecycle"], r["health"], r["runtime_url"])
+            for r in rows
+        ],
+    )
+    if not rows:
+        say("No tenants yet. Create one: freehold tenants create acme --plan starter --target local")
+
+
+@app.command()
+def create(
+    slug: str,
+    plan: Annotated[str, typer.Option(help="starter, pro or enterprise")] = "starter",
+    target: Annotated[str, typer.Option(help="Where its stack lives")] = "local",
+    name: Annotated[str | None, typer.Option(help="The customer's name; the slug if not given")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="key=value, may be repeated")] = None,
+    requires_approval: Annotated[bool, typer.Option(help="Stop after the plan for a person")] = False,
+    wait: WaitFlag = True,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
+    json_output: JsonFlag = False,
+) -> None:
+    """Provision a tenant with a stack of its own."""
+    labels = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in label or [])
+    body = {"slug": slug, "name": name or slug, "plan": plan, "target": target, "labels": labels}
+    api = api_connect()
+    created = api.post("tenants", {**body, "requires_approval": requires_approval})
+    finish(api, created["operation"], wait=wait, timeout_s=timeout, as_json=json_output)
+
+
+@app.command()
+def show(slug: str, json_output: JsonFlag = False) -> None:
+    """One tenant."""
+    tenant = api_connect().get(f"tenants/{slug}")
+    if json_output:
+        print_json(tenant)
+        return
+    rows = [
+        (key, value if not isinstance(value, dict) else ", ".join(f"{k}={v}" for k, v in value.items()))
+        for key, value in tenant.items()
+    ]
+    print_table(("field", "value"), rows)
+
+
+@app.command()
+def update(
+    slug: str,
+    plan: Annotated[str | None, typer.Option(help="Change to this plan")] = None,
+    name: Annotated[str | None, typer.Option(help="Change the customer's name")] = None,
+    deletion_protection: Annotated[
+        bool | None, typer.Option(help="Protect against deletion, or lift it")
+    ] = None,
+    wait: WaitFlag = True,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
+    json_output: JsonFlag = False,
+) -> None:
+    """Change a tenant; without options, bring its stack back to what it should be."""
+    api = api_connect()
+    given = {"plan": plan, "name": name, "deletion_protection": deletion_protection}
+    changes = {key: value for key, value in given.items() if value is not None}
+    answer = (
+        api.call("PATCH", f"tenants/{slug}", body=changes) if changes else api.post(f"tenants/{slug}/update")
+    )
+    if "operation" in answer:
+        finish(api, answer["operation"], wait=wait, timeout_s=timeout, as_json=json_output)
+    elif json_output:
+        print_json(answer)
+    else:
+        say(f"{slug} updated.")
+
+
+@app.command()
+def delete(
+    slug: str,
+    confirm: Annotated[
+        str, typer.Option("--confirm", help="The slug again: everything of the tenant is destroyed")
+    ] = "",
+    wait: WaitFlag = True,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
+    json_output: JsonFlag = False,
+) -> None:
+    """Destroy a tenant's stack and data."""
+    if confirm != slug:
+        raise UsageFailure(
+            f"This destroys everything of {slug}.",
+            hint=f"Say so: freehold tenants delete {slug} --confirm {slug}",
+        )
+    api = api_connect()
+    answer = api.call("DELETE", f"tenants/{slug}")
+    finish(api, answer["operation"], wait=wait, timeout_s=timeout, as_json=json_output)
+
+
+@app.command()
+def outputs(slug: str, json_output: JsonFlag = False) -> None:
+    """What the stack exports; of secrets only the names."""
+    body: dict[str, Any] = api_connect().get(f"tenants/{slug}/outputs")
+    if json_output:
+        print_json(body)
+        return
+    print_table(
+        ("component", "kind", "summary"), [(c["name"], c["kind"], c["summary"]) for c in body["components"]]
+    )
+    data_console.print(f"runtime {body['runtime_url']}; secrets: {', '.join(body['secrets'])}", markup=False)
+
+
+@app.command()
+def credentials(slug: str, name: str = "freehold tenants credentials", json_output: JsonFlag = False) -> None:
+    """Issue a fresh runtime key, shown once."""
+    body = api_connect().post(f"tenants/{slug}/credentials", {"name": name})
+    if json_output:
+        print_json(body)
+    else:
+        data_console.print(f"{body['runtime_url']}\n{body['api_key']}", markup=False)
+        say("The key is shown once; keep it safe.")
+
+
+@app.command()
+def refresh(
+    slug: str,
+    reason: ReasonOption = "",
+    wait: WaitFlag = True,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
+    json_output: JsonFlag = False,
+) -> None:
+    """Look at what really exists and note it in the stack's state."""
+    api = api_connect()
+    answer = api.post(f"tenants/{slug}/refresh", {"reason": reason})
+    finish(api, answer["operation"], wait=wait, timeout_s=timeout, as_json=json_output)

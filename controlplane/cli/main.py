@@ -1,0 +1,148 @@
+"""`freehold`: every verb of contract.md section 2 that exists so far."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from controlplane.cli import commands_operations, commands_tenants, commands_usage
+from controlplane.cli.client import Api, Credentials, config_path
+from controlplane.cli.errors import CliError, UsageFailure
+from controlplane.cli.home import home_find
+from controlplane.cli.options import JsonFlag
+from controlplane.cli.output import narration, print_json, print_table, say
+from embedded.errors import EmbeddedError
+from embedded.processes import file_write_private
+
+app = typer.Typer(
+    name="freehold",
+    help="The control plane for AI agents with dedicated infrastructure per customer.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(commands_tenants.app, name="tenants", help="Tenants and their stacks.")
+app.add_typer(
+    commands_operations.app, name="operations", help="Changes to stacks: watch, approve, cancel, retry."
+)
+app.add_typer(commands_usage.usage, name="usage", help="What a tenant used.")
+app.add_typer(commands_usage.invoices, name="invoices", help="What a tenant owes.")
+app.add_typer(commands_usage.runs, name="runs", help="Run a tenant's agents.")
+app.add_typer(commands_usage.documents, name="documents", help="A tenant's long-term memory.")
+app.add_typer(commands_usage.keys, name="keys", help="API keys of your team.")
+app.add_typer(commands_usage.audit, name="audit", help="The audit trail.")
+
+
+@app.command()
+def up(json_output: JsonFlag = False) -> None:
+    """Start everything, provision the tenant acme, run an agent in it, show what it cost. Idempotent."""
+    import json
+
+    from controlplane.cli.up import Up, summary_print
+
+    home = home_find()
+    outcome = Up(home).run()
+    if json_output:
+        print_json(json.loads(home.up_file.read_text()))
+    else:
+        summary_print(outcome, home)
+
+
+@app.command()
+def down(json_output: JsonFlag = False) -> None:
+    """Stop everything that `up` started, tenants' processes too. Data stays."""
+    from controlplane.cli.lifecycle import everything_stop
+
+    stopped = everything_stop(home_find())
+    if json_output:
+        print_json({"stopped": stopped})
+    else:
+        say(f"Stopped {len(stopped)} processes: {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+@app.command()
+def status(json_output: JsonFlag = False) -> None:
+    """What runs on this machine."""
+    from controlplane.cli.status import processes
+
+    rows = processes(home_find())
+    if json_output:
+        print_json({"processes": rows})
+    else:
+        print_table(("process", "pid", "state"), [(row["name"], row["pid"], row["state"]) for row in rows])
+
+
+@app.command()
+def doctor(json_output: JsonFlag = False) -> None:
+    """Check the machine, the tools and the configuration."""
+    from controlplane.cli.doctor import checks
+
+    found = checks(home_find())
+    if json_output:
+        print_json({"checks": [check.to_json() for check in found]})
+    else:
+        rows = [
+            ("ok" if c.ok else "FAIL", c.name, c.detail if c.ok else f"{c.detail}\n{c.try_}") for c in found
+        ]
+        print_table(("", "check", "detail"), rows)
+    if not all(check.ok for check in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def login(
+    url: Annotated[str, typer.Option(help="The API, such as https://freehold.example.com/api/v1")],
+    key_file: Annotated[
+        Path | None, typer.Option(help="A file with the API key; else it is read from standard input")
+    ] = None,
+) -> None:
+    """Keep an API's address and key for later commands, in a file of mode 0600."""
+    import getpass
+    import json
+
+    if key_file is not None:
+        key = key_file.read_text(encoding="utf-8").strip()
+    elif sys.stdin.isatty():
+        key = getpass.getpass("API key: ").strip()
+    else:
+        key = sys.stdin.readline().strip()
+    if not key:
+        raise UsageFailure("No API key was given.", hint="Pipe it in, or name a file with --key-file.")
+    Api(Credentials(url.rstrip("/"), key)).get("tenants", limit=1)
+    path = config_path()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file_write_private(path, json.dumps({"api_url": url.rstrip("/"), "api_key": key}))
+    say(f"Kept in {path}.")
+
+
+def run() -> None:
+    """The console script: errors become a sentence (or JSON under --json) and their exit code."""
+    os.umask(0o077)
+    try:
+        app(standalone_mode=True)
+    except CliError as error:
+        _report(error.message, error.hint, error.to_json())
+        sys.exit(error.exit_code)
+    except EmbeddedError as error:
+        _report(str(error), "", {"error": str(error), "exit_code": 1})
+        sys.exit(1)
+    except KeyboardInterrupt:
+        narration.print("Stopped here; what was begun goes on. `freehold operations list` shows it.")
+        sys.exit(130)
+
+
+def _report(message: str, hint: str, body: dict[str, Any]) -> None:
+    if "--json" in sys.argv:
+        import json
+
+        sys.stderr.write(json.dumps(body) + "\n")
+        return
+    narration.print(f"Error: {message}", markup=False, style="red")
+    if hint:
+        narration.print(hint, markup=False)
+
+
+if __name__ == "__main__":
+    run()
