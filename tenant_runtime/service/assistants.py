@@ -1,9 +1,10 @@
 """Assistants: each agent of the manifest is one. The manifest is the truth, so they are read-only."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
-from pydantic import Field
+from pydantic import Field, PydanticUserError
 
 from tenant_runtime.agents.loading import LoadedAgent
 from tenant_runtime.engine.serial import plain
@@ -37,6 +38,14 @@ def assistant_render(agent: LoadedAgent) -> dict[str, Any]:
         "created_at": _EPOCH,
         "updated_at": _EPOCH,
     }
+
+
+def _schema(make: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The schema, or None for a state whose types have none; SDK clients expect null then."""
+    try:
+        return make()
+    except (PydanticUserError, TypeError):
+        return None
 
 
 def agent_find(runtime: Runtime, reference: str) -> LoadedAgent:
@@ -97,11 +106,11 @@ async def assistant_schemas(assistant_id: str, runtime: InRuntime) -> dict[str, 
     graph = runtime.checkpoints.graph(agent)
     return {
         "graph_id": agent.entry.name,
-        "input_schema": graph.get_input_jsonschema(),
-        "output_schema": graph.get_output_jsonschema(),
-        "state_schema": graph.get_output_jsonschema(),
-        "config_schema": graph.get_config_jsonschema(),
-        "context_schema": graph.get_context_jsonschema(),
+        "input_schema": _schema(graph.get_input_jsonschema),
+        "output_schema": _schema(graph.get_output_jsonschema),
+        "state_schema": _schema(graph.get_output_jsonschema),
+        "config_schema": _schema(graph.get_config_jsonschema),
+        "context_schema": _schema(graph.get_context_jsonschema),
     }
 
 
@@ -114,8 +123,8 @@ async def assistant_subgraphs(
     return {
         name: {
             "graph_id": name,
-            "input_schema": part.get_input_jsonschema(),
-            "output_schema": part.get_output_jsonschema(),
+            "input_schema": _schema(part.get_input_jsonschema),
+            "output_schema": _schema(part.get_output_jsonschema),
         }
         async for name, part in graph.aget_subgraphs(namespace=namespace, recurse=recurse)
     }

@@ -189,19 +189,21 @@ async def run_join_stream(
     thread_id: uuid.UUID,
     run_id: uuid.UUID,
     runtime: InRuntime,
-    stream_mode: Annotated[list[StreamMode] | None, Query()] = None,
+    stream_mode: Annotated[list[StreamMode | Literal[""]] | None, Query()] = None,
     cancel_on_disconnect: bool = False,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> StreamingResponse:
     """From `Last-Event-ID` on, or from the run's first event."""
     run = await runtime.runs.get(run_id, thread_id)
+    # SDK clients send an empty mode for "all of them".
+    modes = [mode for mode in stream_mode or [] if mode] or None
     after = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
     return sse_response(
         runtime,
         run,
         place=_place(run),
         after=after,
-        modes=stream_mode,
+        modes=modes,
         cancel_on_disconnect=cancel_on_disconnect,
     )
 

@@ -40,7 +40,12 @@ def runtime_serve(settings: Settings, manifest: Path, host: str, port: int, *, w
             timeout_graceful_shutdown=GRACE_S, server_header=False,
         )
     )  # fmt: skip
-    server.run()
+    try:
+        server.run()
+    except SystemExit:
+        # uvicorn's word for a lifespan that failed; the refusal itself says why.
+        if not refused:
+            raise
     if refused:
         raise refused[0]
     return 0 if server.started else 1

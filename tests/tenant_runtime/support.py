@@ -110,6 +110,37 @@ def wait_until(probe: Any, within_s: float, what: str) -> Any:
 
 
 @dataclass
+class ModelProcess:
+    """The offline model as a process of its own: its counters are another party's."""
+
+    url: str
+
+    def counters(self) -> dict[str, int]:
+        return dict(httpx.get(f"{self.url}/counters", timeout=5).json())
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/models", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+@contextmanager
+def model_started() -> Iterator[ModelProcess]:
+    """`python -m tenant_runtime model` until the end of the block."""
+    port = free_port()
+    argv = [sys.executable, "-m", "tenant_runtime", "model", "--port", str(port)]
+    process = subprocess.Popen(argv, env=runtime_environment("postgresql://unused/unused"))
+    model = ModelProcess(f"http://127.0.0.1:{port}/v1")
+    try:
+        wait_until(model.answers, 20, "the model")
+        yield model
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@dataclass
 class UsageSink:
     """The control plane's ingest endpoint: keeps each (source, id) once, can be told to fail."""
 

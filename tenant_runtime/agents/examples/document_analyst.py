@@ -5,11 +5,14 @@ Input `{"messages": [{"role": "user", "content": "..."}]}`; the state adds `plan
 
 import json
 import re
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
+
+# pydantic makes schemas of this one on every supported Python; of typing.TypedDict only from 3.12 on.
+from typing_extensions import TypedDict
 
 from tenant_runtime.agents.context import current
 from tenant_runtime.errors import AgentFault

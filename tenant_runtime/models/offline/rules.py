@@ -20,6 +20,7 @@ UNKNOWN: Final = "I do not know: nothing in the documents I was given answers th
 #: Share of the question's weighted terms that a quoted sentence must contain.
 _MIN_COVERAGE: Final = 0.34
 _MAX_QUOTES: Final = 3
+_BORROWED: Final = 0.4
 _ARITHMETIC: Final = re.compile(
     r"\(*\s*-?\d+(?:\.\d+)?\s*\)*(?:\s*(?:\*\*|[-+*/%^x\u00d7])\s*\(*\s*-?\d+(?:\.\d+)?\s*\)*)+"
 )
@@ -67,12 +68,14 @@ def conversation_read(messages: list[dict[str, Any]]) -> Conversation:
     return Conversation(question, earlier, list(sources.values()), results)
 
 
-def question_terms(conversation: Conversation) -> list[str]:
-    """Terms asked for; a question with hardly any of its own ("and for it?") borrows from the one before."""
-    own = terms(conversation.question)
-    if len(set(own)) < 2 and conversation.earlier:
-        own = own + terms(conversation.earlier)
-    return list(dict.fromkeys(own))
+def question_terms(conversation: Conversation) -> dict[str, float]:
+    """Terms asked for and what each counts; a question with hardly any of its own ("and the other?") borrows
+    from the one before, at a lower rate."""
+    asked = dict.fromkeys(terms(conversation.question), 1.0)
+    if len(asked) < 2:
+        for term in terms(conversation.earlier):
+            asked.setdefault(term, _BORROWED)
+    return asked
 
 
 def arithmetic_find(text: str) -> str | None:
@@ -176,10 +179,10 @@ def _arguments_fill(parameters: dict[str, Any], conversation: Conversation) -> d
     return chosen or (None if wanted else {})
 
 
-def _weights(asked: list[str], texts: list[list[str]]) -> dict[str, float]:
+def _weights(asked: dict[str, float], texts: list[list[str]]) -> dict[str, float]:
     """Rarer among the given sentences = heavier; a term no sentence has is heaviest of all."""
     seen = Counter(term for text in texts for term in set(text))
-    return {term: math.log(1 + (len(texts) + 1) / (seen[term] + 0.5)) for term in asked}
+    return {term: rate * math.log(1 + (len(texts) + 1) / (seen[term] + 0.5)) for term, rate in asked.items()}
 
 
 def sources_rank(conversation: Conversation) -> list[Source]:

@@ -14,22 +14,36 @@ MESSAGE_OVERHEAD: Final = 4
 
 STOP_WORDS: Final = frozenset(
     """
-    a about above after again all also am an and any are as at be because been before being between both but by can
-    could did do does doing down during each few for from further had has have having he her here hers him his how i
-    if in into is it its itself just me more most my no nor not now of off on once only or other our out over own
-    please same she should so some such than that the their them then there these they this those through to too
-    under until up very was we were what when where which while who whom why will with would you your tell explain
-    describe give show list happens happen many much
+    a about above after again all also am an and any are as at be because been before being between
+    both but by can could did do does doing down during each few for from further had has have
+    having he her here hers him his how i if in into is it its itself just me more most my no nor
+    not now of off on once one ones only or other others our out over own please same she should so
+    some such than that the their them then there these they this those through to too under until
+    up very was we were what when where which while who whom why will with would you your tell
+    explain describe give show list happens happen many much
     """.split()  # noqa: SIM905 - a list of quoted words would be five times as long
 )
 _SUFFIXES: Final = (
     "ational", "ization", "isation", "fulness", "ements", "ments", "ation", "ement", "ingly", "ness", "ment",
-    "ings", "edly", "ally", "able", "ible", "ies", "ing", "ion", "est", "ers", "ed", "es", "er", "ly", "al", "s", "e",
+    "ings", "edly", "ally", "able", "ible", "ing", "ion", "est", "ers", "ed", "es", "er", "ly", "al", "e", "y",
 )  # fmt: skip
 
 
+_IRREGULAR: Final = {
+    "kept": "keep", "ran": "run", "took": "take", "taken": "take", "made": "make", "paid": "pay", "sent": "send",
+    "held": "hold", "lost": "lose", "sold": "sell", "bought": "buy", "began": "begin", "written": "write",
+    "wrote": "write", "chosen": "choose", "found": "find", "left": "leave", "built": "build",
+}  # fmt: skip
+
+
 def stem(word: str) -> str:
-    """Cuts one English ending, keeping at least four characters: `backups`, `backup` meet, `bus` stays."""
+    """One form for a word's inflections: an English ending is cut, at least four characters stay (three before
+    a plural s). `backups` and `backup` meet, `bus` stays."""
+    word = _IRREGULAR.get(word, word)
+    if len(word) > 4 and word.endswith("ies"):
+        word = f"{word[:-3]}y"
+    elif len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
     for suffix in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= 4:
             return word[: -len(suffix)]
