@@ -143,6 +143,9 @@ def postgres_ready(
                 "--quiet",
             ],
             check=False,
+            # A provider's stdout belongs to its engine: nothing of ours may be written there.
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
             env=_environment(),
             timeout=_QUERY_TIMEOUT_S,
         )

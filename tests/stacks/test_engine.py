@@ -235,6 +235,24 @@ def _ends(pid: int, timeout_s: float) -> bool:
     return True
 
 
+def test_the_real_runtime_is_deployed_and_comes_back_after_a_kill(engine: Engine) -> None:
+    del engine.environment["FREEHOLD_RUNTIME_MODULE"]
+    host = Host(engine.tenants)
+    stack = engine.stack(engine.spec("acme"))
+    url = StackOutputs.model_validate(stack.up().outputs["outputs"].value).runtime_url
+    _check_ready(url)
+    os.kill(pids(host)["acme/runtime"], signal.SIGKILL)
+    assert {unit["name"] for unit in host("list") if unit["state"] == "stopped"} == {"runtime"}
+    host("boot")
+    _check_ready(url)
+    stack.destroy()
+
+
+def _check_ready(url: str) -> None:
+    with urllib.request.urlopen(f"{url}/ready", timeout=5) as answer:
+        assert answer.status == 200
+
+
 def _check_outputs(outputs: auto.OutputMap, spec: StackSpec) -> None:
     assert {name for name, output in outputs.items() if output.secret} == SECRET_OUTPUTS
     told = StackOutputs.model_validate(outputs["outputs"].value)

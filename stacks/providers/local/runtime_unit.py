@@ -95,7 +95,7 @@ class RuntimeUnit(Unit):
             return identity
         # A crash between the start and the identity file: the leader of a session is the server itself.
         for orphan in processes_marked(str(self.folder)):
-            if os.getsid(orphan.pid) == orphan.pid:
+            if _leads_a_session(orphan.pid):
                 return orphan
         return None
 
@@ -165,6 +165,13 @@ class RuntimeUnit(Unit):
             f"the runtime of tenant {self.inputs.tenant} at {self.url}/ready is not ready: {answer}. "
             f"Its log {self.log_path} ends with\n{log_tail(self.log_path)}"
         )
+
+
+def _leads_a_session(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
 
 
 def _ask_ready(port: int) -> str:
