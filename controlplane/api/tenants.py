@@ -54,9 +54,8 @@ class TenantsApi(Api):
 
     @extend_schema(responses={200: dict})
     def get(self, request: Request) -> Response:
-        filters = {
-            key: value for key, value in request.query_params.items() if key not in ("limit", "cursor")
-        }
+        params = request.query_params
+        filters = {key: str(params[key]) for key in selectors.SEARCH if key in params}
         rows, links = self.page(selectors.tenants_search(principal=self.principal, filters=filters))
         return Response({"results": [selectors.tenant_representation(row) for row in rows], **links})
 

@@ -48,7 +48,7 @@ def create(
     json_output: JsonFlag = False,
 ) -> None:
     """Provision a tenant with a stack of its own."""
-    labels = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in label or [])
+    labels = {key: value for key, _, value in (pair.partition("=") for pair in label or [])}
     body = {"slug": slug, "name": name or slug, "plan": plan, "target": target, "labels": labels}
     api = api_connect()
     created = api.post("tenants", {**body, "requires_approval": requires_approval})

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 narration = Console(stderr=True, highlight=False, soft_wrap=True)
-data_console = Console(highlight=False, soft_wrap=True)
+#: A pipe has no width: a table into one must not cut its cells.
+data_console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 400)
 
 
 def print_json(value: Any) -> None:
@@ -19,7 +20,7 @@ def print_json(value: Any) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*["" if cell is None else str(cell) for cell in row])
     data_console.print(table)

@@ -42,33 +42,22 @@ def redis_server(home: Home, ports: Ports) -> RedisServer:
 
 
 def commands(ports: Ports) -> list[Command]:
-    python = sys.executable
-    celery = [python, "-m", "celery", "-A", "controlplane.config.celery"]
     threads = int(os.environ.get("FREEHOLD_MAX_OPERATIONS", "4")) + 2
+    web = (
+        f"-m uvicorn controlplane.config.asgi:application --host 127.0.0.1 --port {ports.web} --no-access-log"
+    )
+    celery = "-m celery -A controlplane.config.celery"
+    # Threads: each operation is a process of its own already; two more keep the sweep alive when all work.
+    worker = f"{celery} worker --pool threads --concurrency {threads} --loglevel INFO --hostname worker@%h"
     return [
-        Command(
-            "web",
-            [python, "-m", "uvicorn", "controlplane.config.asgi:application", "--host", "127.0.0.1"]
-            + [
-                "--port",
-                str(ports.web),
-                "--no-access-log",
-                "--timeout-graceful-shutdown",
-                "3",
-                "--lifespan",
-                "off",
-            ],
-            grace_s=8,
-        ),
-        Command(
-            "worker",
-            # Threads: each operation is a process of its own already; two more keep the sweep alive when all work.
-            [*celery, "worker", "--pool", "threads", "--concurrency", str(threads), "--loglevel", "INFO"]
-            + ["--without-gossip", "--without-mingle", "--hostname", "worker@%h"],
-            grace_s=6,
-        ),
-        Command("scheduler", [*celery, "beat", "--loglevel", "WARNING", "--pidfile", ""], grace_s=5),
+        Command("web", _argv(f"{web} --timeout-graceful-shutdown 3 --lifespan off"), grace_s=8),
+        Command("worker", _argv(f"{worker} --without-gossip --without-mingle"), grace_s=6),
+        Command("scheduler", [*_argv(f"{celery} beat --loglevel WARNING"), "--pidfile", ""], grace_s=5),
     ]
+
+
+def _argv(words: str) -> list[str]:
+    return [sys.executable, *words.split()]
 
 
 def embedded_postgres_wanted() -> bool:

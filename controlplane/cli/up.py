@@ -117,10 +117,6 @@ class Up:
             operation = operation_wait(
                 api, operation_id, timeout_s=PROVISION_DEADLINE_S, on_event=self._on_event
             )
-            if operation["kind"] == "provision" and operation["started_at"] and operation["finished_at"]:
-                self.outcome.timings["provision_s"] = seconds_between(
-                    operation["started_at"], operation["finished_at"]
-                )
             if operation["state"] != "succeeded":
                 error = operation["error"] or {}
                 raise CliError(
@@ -128,6 +124,9 @@ class Up:
                     hint=str(error.get("hint", "")) + f"\nfreehold operations retry {operation_id}",
                 )
             tenant = api.get(f"tenants/{TENANT}")
+        for past in api.get(f"tenants/{TENANT}/timeline")["results"]:
+            if past["kind"] == "provision" and past["state"] == "succeeded":
+                self.outcome.timings["provision_s"] = seconds_between(past["started_at"], past["finished_at"])
         if not self.outcome.timeline and tenant["stack"]["last_operation"]:
             self._timeline_of(api, tenant["stack"]["last_operation"])
         return tenant
@@ -208,9 +207,6 @@ class Up:
         self, ports: Ports, tenant: dict[str, Any], runtime: runtimes.Runtime, kept: dict[str, str]
     ) -> None:
         path = self.home.up_file
-        before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        provision_s = self.outcome.timings.get("provision_s") or before.get("timings", {}).get("provision_s")
-        self.outcome.timings["provision_s"] = provision_s
         document = {
             "portal_url": f"http://127.0.0.1:{ports.web}/",
             "api_url": f"http://127.0.0.1:{ports.web}/api/v1",
@@ -257,9 +253,7 @@ def summary_print(outcome: Outcome, home: Home) -> None:
     for entry in outcome.timeline:
         line(f"  {entry}", markup=False)
     line()
-    line(
-        f"[bold]Agent {AGENT}[/bold]  ({up['timings']['agent_run_s']} s, model offline-rules-1 unless MODEL_BASE_URL is set)"
-    )
+    line(f"[bold]Agent {AGENT}[/bold]  ({up['timings']['agent_run_s']} s)")
     line(f"  Q: {QUESTION}", markup=False)
     for text in outcome.answer.splitlines():
         line(f"  {text}", markup=False)

@@ -43,7 +43,7 @@ def RequestIdMiddleware(get_response: SyncHandler | AsyncHandler) -> SyncHandler
     def handle(request: HttpRequest) -> HttpResponse:
         request_id = _begin(request)
         try:
-            response: HttpResponse = get_response(request)  # type: ignore[assignment]
+            response: HttpResponse = get_response(request)
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
         response.headers["X-Request-Id"] = request_id

@@ -42,6 +42,6 @@ def metrics(request: HttpRequest) -> HttpResponse:
     for row in Tenant.objects.values("lifecycle").annotate(n=Count("pk")).order_by("lifecycle"):
         lines.append(f'freehold_tenants{{lifecycle="{row["lifecycle"]}"}} {row["n"]}')
     lines += ["# HELP freehold_operations Operations by state.", "# TYPE freehold_operations gauge"]
-    for row in Operation.objects.values("state").annotate(n=Count("pk")).order_by("state"):
-        lines.append(f'freehold_operations{{state="{row["state"]}"}} {row["n"]}')
+    for state in Operation.objects.values("state").annotate(n=Count("pk")).order_by("state"):
+        lines.append(f'freehold_operations{{state="{state["state"]}"}} {state["n"]}')
     return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8")

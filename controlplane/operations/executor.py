@@ -4,6 +4,7 @@ Steps: plan (what would change) -> a decision -> apply -> record (outputs, spans
 """
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,12 @@ from controlplane.core import clock
 from controlplane.operations import services, states
 from controlplane.operations.events import events_append
 from controlplane.operations.models import Operation, Stack
-from controlplane.operations.process import INTERRUPT_GRACE_S, RunnerProcess
+from controlplane.operations.process import (
+    INTERRUPT_GRACE_S,
+    RunnerProcess,
+    work_dir_prepare,
+    work_dir_remove,
+)
 from controlplane.operations.record import stack_lock_suspect, stack_record
 from controlplane.operations.subject import operation_subject
 
@@ -76,6 +82,8 @@ class _Execution:
             runner.kill()
             stack_lock_suspect(self.operation)
             raise
+        finally:
+            work_dir_remove(self.operation.id)
         if self.killed:
             stack_lock_suspect(self.operation)
         if self.parked:
@@ -116,7 +124,7 @@ class _Execution:
 
     # --- the runner ----------------------------------------------------------------------------------
     def _job(self) -> RunnerJob:
-        home: Path = settings.FREEHOLD_HOME
+        folder = work_dir_prepare(self.operation.id)
         stack = Stack.objects.filter(tenant_id=self.operation.tenant_id).first()
         return RunnerJob(
             operation_id=self.operation.id,
@@ -124,8 +132,8 @@ class _Execution:
             spec=self.spec,
             secrets=operation_subject().secrets(operation=self.operation),
             pulumi_root=str(settings.FREEHOLD_PULUMI),
-            work_dir=str(home / "pulumi" / "work" / str(self.operation.id)),
-            env=engine_environment(),
+            work_dir=str(folder / "project"),
+            env=engine_environment(pulumi_home=folder / "home"),
             preview_first=states.STEP_PLAN in states.STEPS_OF_KIND[self.operation.kind],
             refresh=self.operation.kind == states.UPDATE,
             secrets_provider=settings.PULUMI_SECRETS_PROVIDER,
@@ -287,18 +295,15 @@ def operation_log_path(operation: Operation) -> Path:
     return home / "logs" / "operations" / f"{operation.id}.log"
 
 
-def engine_environment() -> dict[str, str]:
+def engine_environment(*, pulumi_home: Path) -> dict[str, str]:
     """The whole environment of runner, CLI and plugins: what they need, and nothing of the control plane's."""
-    home: Path = settings.FREEHOLD_HOME
     passed = {
         name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TMPDIR", "USER") if name in os.environ
     }
-    import sys
-
     return {
         **passed,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "PULUMI_HOME": str(home / "pulumi" / "home"),
+        "PULUMI_HOME": str(pulumi_home),
         "PULUMI_BACKEND_URL": settings.PULUMI_BACKEND_URL,
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(settings.PULUMI_PASSPHRASE_FILE),
         "PULUMI_SKIP_UPDATE_CHECK": "true",

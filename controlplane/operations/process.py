@@ -3,6 +3,7 @@
 import contextlib
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,31 @@ def operation_mark(operation_id: UUID) -> str:
     """Marks the runner, the CLI and its plugins, so that what outlives a killed run can be found and ended."""
     home: Path = settings.FREEHOLD_HOME
     return str(home / "operations" / str(operation_id))
+
+
+def work_dir_prepare(operation_id: UUID) -> Path:
+    """A fresh folder for one run: Pulumi's project files, and a PULUMI_HOME of its own.
+
+    The CLI logs every run below PULUMI_HOME in files named after the stack, which must not outlive the tenant;
+    the plugin cache, which is large and shared, is linked in.
+    """
+    home: Path = settings.FREEHOLD_HOME
+    work_dir_remove(operation_id)
+    folder = _work_dir(operation_id)
+    plugins = home / "pulumi" / "plugins"
+    for each in (plugins, folder / "home", folder / "project"):
+        each.mkdir(parents=True, mode=0o700, exist_ok=True)
+    (folder / "home" / "plugins").symlink_to(plugins)
+    return folder
+
+
+def work_dir_remove(operation_id: UUID) -> None:
+    shutil.rmtree(_work_dir(operation_id), ignore_errors=True)
+
+
+def _work_dir(operation_id: UUID) -> Path:
+    home: Path = settings.FREEHOLD_HOME
+    return home / "pulumi" / "work" / str(operation_id)
 
 
 def operation_processes_end(operation_id: UUID) -> int:

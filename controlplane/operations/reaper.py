@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from controlplane.operations import services, states
 from controlplane.operations.models import Operation
-from controlplane.operations.process import operation_processes_end
+from controlplane.operations.process import operation_processes_end, work_dir_remove
 from controlplane.operations.record import stack_lock_suspect
 
 #: At most so many are settled in one sweep, so that a sweep stays short.
@@ -19,6 +19,7 @@ def operations_reap(*, now: datetime) -> int:
     reaped = 0
     for operation in expired:
         operation_processes_end(operation.id)
+        work_dir_remove(operation.id)
         stack_lock_suspect(operation)
         error = {
             "code": "executor_lost",

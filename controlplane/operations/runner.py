@@ -8,12 +8,10 @@ reports what came of it.
 """
 
 import os
-import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TextIO
 
 from contracts.engine import EngineEvent, RunnerDecision, RunnerJob
@@ -56,12 +54,10 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], bool]) -> int:
 
     from stacks.targets import target_program
 
-    work_dir = Path(job.work_dir)
-    work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     log = PhaseLog("preview")
     try:
         workspace = auto.LocalWorkspaceOptions(
-            work_dir=str(work_dir),
+            work_dir=job.work_dir,
             env_vars=dict(job.env),
             pulumi_command=auto.PulumiCommand(root=job.pulumi_root),
             secrets_provider=job.secrets_provider,
@@ -96,8 +92,6 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], bool]) -> int:
             traceback.print_exc()
         reporter.send(EngineEvent(kind="failed", data=failure_of(log, error)))
         return 1
-    finally:
-        shutil.rmtree(work_dir, ignore_errors=True)
     reporter.send(EngineEvent(kind="finished"))
     return 0
 
@@ -131,7 +125,8 @@ def _report_outputs(outputs: "object", reporter: Reporter) -> None:
     from pulumi import automation as auto
 
     assert isinstance(outputs, dict)
-    values, secrets = {}, {}
+    values: dict[str, object] = {}
+    secrets: dict[str, object] = {}
     for name, output in outputs.items():
         assert isinstance(output, auto.OutputValue)
         (secrets if output.secret else values)[name] = output.value

@@ -32,7 +32,8 @@ def slot_choose(*, taken: Collection[int], base: int, is_free: Callable[[int], b
 
 def local_slot_find() -> int:
     """A free slot on this machine. Raises Conflict when none is left."""
-    taken = set(Tenant.objects.filter(slot__isnull=False).values_list("slot", flat=True))
+    slots = Tenant.objects.filter(slot__isnull=False).values_list("slot", flat=True)
+    taken = {slot for slot in slots if slot is not None}
     slot = slot_choose(taken=taken, base=settings.FREEHOLD_TENANT_PORT_BASE, is_free=port_is_free)
     if slot is None:
         raise Conflict(

@@ -14,6 +14,7 @@ from controlplane.tenants import states
 from controlplane.tenants.models import Tenant
 
 FILTERS = ("lifecycle", "health", "billing", "plan", "target")
+SEARCH = (*FILTERS, "label", "q")
 
 
 def tenants_visible(*, principal: Principal) -> QuerySet[Tenant]:

@@ -231,7 +231,8 @@ def tenant_health_set(*, tenant: Tenant, health: str, checks: list[dict[str, Any
 @transaction.atomic
 def tenant_credentials_forget(*, tenant: Tenant, actor: str, now: datetime) -> None:
     """After deprovisioning: the usage token dies and the sealed secrets go."""
-    ApiKey.objects.filter(pk=tenant.usage_key_id, revoked_at__isnull=True).update(revoked_at=now)
+    if tenant.usage_key_id is not None:
+        ApiKey.objects.filter(pk=tenant.usage_key_id, revoked_at__isnull=True).update(revoked_at=now)
     Tenant.objects.filter(pk=tenant.pk).update(sealed_secrets="")
     _audit(tenant, actor, "tenant.deprovisioned", now, {"slug": tenant.slug})
 
