@@ -49,3 +49,6 @@ def redis_server() -> RunningRedis:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
+
+
+pytest_plugins = ["tests.support.people"]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from asgiref.sync import iscoroutinefunction
@@ -26,13 +27,13 @@ def _begin(request: HttpRequest) -> str:
 
 
 @sync_and_async_middleware
-def RequestIdMiddleware(get_response: SyncHandler | AsyncHandler) -> SyncHandler | AsyncHandler:
+def RequestIdMiddleware(get_response: Any) -> SyncHandler | AsyncHandler:
     if iscoroutinefunction(get_response):
 
         async def handle_async(request: HttpRequest) -> HttpResponse:
             request_id = _begin(request)
             try:
-                response: HttpResponse = await get_response(request)  # type: ignore[misc]
+                response: HttpResponse = await get_response(request)
             finally:
                 structlog.contextvars.unbind_contextvars("request_id")
             response.headers["X-Request-Id"] = request_id

@@ -1,0 +1,222 @@
+"""Creating, claiming and moving operations: guards, races, retries."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError, connection
+
+from contracts.stack import StackSpec
+from controlplane.core import clock
+from controlplane.core.errors import Conflict
+from controlplane.core.models import AuditEvent
+from controlplane.operations import services, states
+from controlplane.operations.models import Operation, OperationEvent
+from controlplane.operations.reaper import operations_reap
+from controlplane.operations.selectors import operation_queueing
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.services import tenant_create
+from tests.support.people import Person, person_make
+
+Acme = tuple[Tenant, Operation]
+
+
+def claim() -> Operation:
+    operation = services.operation_claim(worker="test", now=clock.now())
+    assert operation is not None
+    return operation
+
+
+def test_a_new_operation_is_queued_with_its_steps_events_and_audit_row(acme: Acme) -> None:
+    _, operation = acme
+    assert operation.state == states.QUEUED
+    assert [step.name for step in operation.steps.all()] == ["plan", "apply", "record", "verify"]
+    assert OperationEvent.objects.filter(operation=operation).count() == 1
+    assert AuditEvent.objects.filter(action="operation.provision.requested").count() == 1
+
+
+def test_claiming_moves_the_operation_and_its_tenant(acme: Acme) -> None:
+    tenant, operation = acme
+    claimed = claim()
+    tenant.refresh_from_db()
+    assert (claimed.pk, claimed.state) == (operation.pk, states.PLANNING)
+    assert (tenant.lifecycle, tenant.health) == ("provisioning", "progressing")
+    assert services.operation_claim(worker="other", now=clock.now()) is None
+
+
+def test_a_stack_has_one_running_operation_whatever_is_queued(acme: Acme) -> None:
+    tenant, operation = acme
+    services.operation_create(
+        tenant_id=tenant.id,
+        team_id=tenant.team_id,
+        kind=states.REFRESH,
+        spec=_spec(operation),
+        actor="test",
+        now=clock.now(),
+    )
+    claim()
+    assert services.operation_claim(worker="other", now=clock.now()) is None
+
+
+def test_the_database_refuses_a_second_running_operation(acme: Acme) -> None:
+    tenant, operation = acme
+    second = services.operation_create(
+        tenant_id=tenant.id,
+        team_id=tenant.team_id,
+        kind=states.REFRESH,
+        spec=_spec(operation),
+        actor="test",
+        now=clock.now(),
+    )
+    claim()
+    with pytest.raises(IntegrityError, match="one_running_operation_per_stack"):
+        Operation.objects.filter(pk=second.pk).update(state=states.APPLYING)
+
+
+def test_the_global_limit_holds(acme: Acme, owner: Person, settings: Any) -> None:
+    settings.FREEHOLD_MAX_OPERATIONS = 1
+    _, waiting = tenant_create(
+        principal=owner.principal,
+        slug="globex",
+        name="Globex",
+        plan="starter",
+        target="local",
+        now=clock.now(),
+    )
+    claim()
+    assert services.operation_claim(worker="other", now=clock.now()) is None
+    queueing = operation_queueing(operation=waiting)
+    assert (queueing.position, queueing.waiting_for) == (1, "a free slot (1 of 1 are busy)")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_workers_one_claims_each_operation() -> None:
+    from controlplane.accounts import roles
+    from controlplane.accounts.services import team_create
+
+    owner = person_make(
+        "race@example.com", team_create(name="Race", actor="test", now=clock.now()), roles.OWNER
+    )
+    for number in range(3):
+        tenant_create(
+            principal=owner.principal,
+            slug=f"race-{number}",
+            name="Race",
+            plan="starter",
+            target="local",
+            now=clock.now(),
+        )
+    claimed: list[Operation] = []
+    start = threading.Barrier(8)
+
+    def work() -> None:
+        start.wait()
+        try:
+            while (operation := services.operation_claim(worker="w", now=clock.now())) is not None:
+                claimed.append(operation)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(claimed) == 3
+    assert len({operation.pk for operation in claimed}) == 3
+
+
+def test_a_move_by_another_lease_changes_nothing(acme: Acme) -> None:
+    operation = claim()
+    stale = Operation.objects.get(pk=operation.pk)
+    stale.lease_token = uuid4()
+    assert not services.operation_apply_begin(operation=stale, now=clock.now())
+    assert not services.operation_succeed(operation=stale, now=clock.now())
+    assert not services.lease_renew(operation=stale, now=clock.now())
+    operation.refresh_from_db()
+    assert operation.state == states.PLANNING
+
+
+def test_failure_ends_the_steps_and_the_tenant_is_failed_not_provisioning(acme: Acme) -> None:
+    tenant, _ = acme
+    operation = claim()
+    services.step_begin(operation=operation, name="plan", now=clock.now())
+    error = {"code": "pulumi_failed", "title": "t", "detail": "d", "hint": "h", "resource": None}
+    assert services.operation_fail(operation=operation, error=error, now=clock.now())
+    tenant.refresh_from_db()
+    assert tenant.lifecycle == "failed"
+    assert [step.state for step in operation.steps.all()] == ["failed", "skipped", "skipped", "skipped"]
+
+
+def test_retry_queues_the_next_attempt_and_the_tenant_goes_on(acme: Acme, owner: Person) -> None:
+    tenant, _ = acme
+    operation = claim()
+    error = {"code": "x", "title": "t", "detail": "d", "hint": "h", "resource": None}
+    services.operation_fail(operation=operation, error=error, now=clock.now())
+    retried = services.operation_retry(operation=operation, actor="owner", now=clock.now())
+    assert (retried.state, retried.attempt, retried.error) == (states.QUEUED, 2, None)
+    with pytest.raises(Conflict, match="only a failed or canceled"):
+        services.operation_retry(operation=operation, actor="owner", now=clock.now())
+    claim()
+    tenant.refresh_from_db()
+    assert tenant.lifecycle == "provisioning"
+
+
+def test_only_the_newest_operation_may_be_retried(acme: Acme) -> None:
+    tenant, operation = acme
+    services.operation_cancel(operation=operation, actor="owner", now=clock.now())
+    services.operation_create(
+        tenant_id=tenant.id,
+        team_id=tenant.team_id,
+        kind=states.DEPROVISION,
+        spec=_spec(operation),
+        actor="test",
+        now=clock.now(),
+    )
+    with pytest.raises(Conflict, match="came after it"):
+        services.operation_retry(operation=operation, actor="owner", now=clock.now())
+
+
+def test_cancel_is_immediate_while_queued_and_a_request_while_running(acme: Acme) -> None:
+    tenant, operation = acme
+    services.operation_cancel(operation=operation, actor="owner", now=clock.now())
+    tenant.refresh_from_db()
+    assert (operation.state, tenant.lifecycle) == (states.CANCELED, "failed")
+    services.operation_retry(operation=operation, actor="owner", now=clock.now())
+    running = claim()
+    services.operation_cancel(operation=running, actor="owner", now=clock.now())
+    assert (running.state, running.cancel_requested_at is not None) == (states.PLANNING, True)
+    with pytest.raises(Conflict):
+        services.operation_cancel(operation=running, actor="owner", now=clock.now())
+
+
+def test_approval_parks_and_requeues(acme: Acme) -> None:
+    operation = claim()
+    assert services.operation_await_approval(operation=operation, now=clock.now())
+    assert operation_queueing(operation=operation).waiting_for == "a person's approval"
+    approved = services.operation_approve(operation=operation, actor="owner", now=clock.now())
+    assert (approved.state, approved.approved_by) == (states.QUEUED, "owner")
+    with pytest.raises(Conflict):
+        services.operation_reject(operation=operation, actor="owner", reason="", now=clock.now())
+
+
+def test_the_reaper_ends_what_lost_its_executor_and_nothing_else(acme: Acme) -> None:
+    tenant, _ = acme
+    operation = claim()
+    assert operations_reap(now=clock.now()) == 0
+    assert operations_reap(now=clock.now() + timedelta(minutes=5)) == 1
+    operation.refresh_from_db()
+    tenant.refresh_from_db()
+    assert operation.error is not None
+    assert (operation.state, operation.error["code"], tenant.lifecycle) == (
+        states.FAILED,
+        "executor_lost",
+        "failed",
+    )
+    assert tenant.stack.lock_suspect
+
+
+def _spec(operation: Operation) -> StackSpec:
+    return StackSpec.model_validate(operation.spec)
