@@ -30,17 +30,25 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 @asynccontextmanager
-async def pool_open(url: str, size: int, *, label: str) -> AsyncIterator[Pool]:
-    """A pool of autocommitting dict-row connections, or DatabaseUnready when the server does not answer."""
+async def pool_open(url: str, size: int, *, label: str, prepared: bool = False) -> AsyncIterator[Pool]:
+    """A pool of autocommitting dict-row connections, or DatabaseUnready when the server does not answer.
+
+    `prepared` is for statements over tables no migration of ours changes: a replica of a newer version
+    altering a table under a prepared statement would make it fail.
+    """
     pool: Pool = AsyncConnectionPool(
         url,
         min_size=1,
         max_size=size,
         open=False,
-        timeout=10,
+        timeout=5,
         name=label,
-        # prepare_threshold None: a migration in another replica must not break cached plans here.
-        kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": None, "connect_timeout": 5},
+        kwargs={
+            "autocommit": True,
+            "row_factory": dict_row,
+            "prepare_threshold": 0 if prepared else None,
+            "connect_timeout": 5,
+        },
         check=AsyncConnectionPool.check_connection,
     )
     try:

@@ -99,7 +99,11 @@ async def runtime_open(settings: Settings, agents: Agents) -> AsyncIterator[Runt
                 pool_open(settings.vector_url, max(2, settings.pool_size // 2), label="RUNTIME_VECTOR_URL")
             )
         store = PgVectorStore(vector_pool)
-        saver = checkpointer_make(pool)
+        # Ten checkpoints a run: their statements are worth preparing, and should not queue behind the others.
+        checkpoint_pool = await stack.enter_async_context(
+            pool_open(settings.database_url, settings.pool_size, label="RUNTIME_DATABASE_URL", prepared=True)
+        )
+        saver = checkpointer_make(checkpoint_pool)
         async with migration_lock(pool) as conn:
             await migrations_apply(conn)
             await saver.setup()

@@ -1,7 +1,8 @@
 """A thread's state in LangGraph's checkpoints: read, written, listed and removed, as SDK clients see it."""
 
+import asyncio
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -16,10 +17,22 @@ from tenant_runtime.errors import Conflict, Invalid, NotFound
 Row = dict[str, Any]
 
 
+class _NoLock:
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+
 def checkpointer_make(pool: Pool) -> AsyncPostgresSaver:
     """Rebuilds only types known to be harmless, and never unpickles (see tenant_runtime/__init__.py)."""
     serde = JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None, allowed_json_modules=None)
-    return AsyncPostgresSaver(pool, serde=serde)
+    saver = AsyncPostgresSaver(pool, serde=serde)
+    # Its lock protects a single shared connection. Here every operation takes its own from the pool, and the
+    # lock would only make all runs of the process write their checkpoints one after another.
+    saver.lock = cast("asyncio.Lock", _NoLock())
+    return saver
 
 
 def _checkpoint(config: Any) -> Row | None:

@@ -4,11 +4,13 @@ import re
 import uuid
 from typing import Final
 
+from psycopg import OperationalError
+from psycopg_pool import PoolTimeout
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tenant_runtime.access.keys import Principal
-from tenant_runtime.errors import NotFound, TooLarge
+from tenant_runtime.errors import NotFound, TooLarge, Unavailable
 from tenant_runtime.runtime import Runtime
 from tenant_runtime.service.problems import fault_problem, unauthenticated
 
@@ -55,7 +57,11 @@ class Guard:
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
-        refusal = await self._refusal(scope, headers)
+        try:
+            refusal = await self._refusal(scope, headers)
+        except (OperationalError, PoolTimeout):
+            # A key that cannot be looked up is neither good nor bad.
+            refusal = fault_problem(Unavailable("the database does not answer", code="database_unavailable"))
         if refusal is not None:
             await refusal(scope, receive, send_with_id)
             return
