@@ -31,6 +31,17 @@ import django  # noqa: E402 - settings are read from the environment set above
 
 django.setup()
 
+from django.db import connections  # noqa: E402
+
+# Threads of a test return pooled connections late, and would keep the test database from being dropped.
+connections["default"].settings_dict["OPTIONS"].pop("pool", None)
+(_home / "static").mkdir()
+
+from django.conf import settings as django_settings  # noqa: E402
+
+# The product hashes with Argon2, slow on purpose; a test run makes hundreds of people.
+django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
 
 def pytest_unconfigure() -> None:
     _services.stop()

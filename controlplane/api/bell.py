@@ -10,10 +10,11 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 import structlog
-from django.conf import settings
+from django.db import connection
 
 from controlplane.operations.events import CHANNEL
 
@@ -52,9 +53,9 @@ class Bell:
     def _listen(self) -> None:
         while True:
             try:
-                with psycopg.connect(settings.DATABASE_URL, autocommit=True) as connection:
-                    connection.execute(f"LISTEN {CHANNEL}")
-                    for notification in connection.notifies():
+                with psycopg.connect(**_conninfo(), autocommit=True) as listener:
+                    listener.execute(f"LISTEN {CHANNEL}")
+                    for notification in listener.notifies():
                         self._ring(notification.payload)
             except psycopg.Error as error:
                 log.warning("bell.reconnect", error=type(error).__name__)
@@ -66,6 +67,14 @@ class Bell:
         for loop, event in watchers:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(event.set)
+
+
+def _conninfo() -> dict[str, Any]:
+    """Django's own database, which is not always the one of DATABASE_URL: tests have their own."""
+    known = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
+    current = connection.settings_dict
+    options = {key: value for key, value in current.get("OPTIONS", {}).items() if key != "pool"}
+    return {**options, **{name: current[key] for key, name in known.items() if current.get(key)}}
 
 
 bell = Bell()

@@ -1,5 +1,28 @@
 """Pages of the portal."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from controlplane.portal import keys, money, onboarding, operations, settings_tab, tenants
+
+app_name = "portal"
+urlpatterns: list[URLPattern] = [
+    path("", tenants.home, name="home"),
+    path("tenants/", tenants.tenants, name="tenants"),
+    path("tenants/new/", onboarding.tenant_new, name="tenant-new"),
+    path("tenants/<str:slug>/", tenants.tenant, name="tenant"),
+    path("tenants/<str:slug>/resources/", tenants.tenant_resources, name="tenant-resources"),
+    path("tenants/<str:slug>/operations/", tenants.tenant_operations, name="tenant-operations"),
+    path("tenants/<str:slug>/usage/", money.tenant_usage, name="tenant-usage"),
+    path("tenants/<str:slug>/billing/", money.tenant_billing, name="tenant-billing"),
+    path("tenants/<str:slug>/settings/", settings_tab.tenant_settings, name="tenant-settings"),
+    path("tenants/<str:slug>/protection/", settings_tab.tenant_protection, name="tenant-protection"),
+    path("tenants/<str:slug>/credentials/", settings_tab.tenant_credentials, name="tenant-credentials"),
+    path("tenants/<str:slug>/delete/", settings_tab.tenant_remove, name="tenant-delete"),
+    path("tenants/<str:slug>/operate/<str:verb>/", settings_tab.tenant_operation_new, name="tenant-operate"),
+    path("operations/", operations.operations, name="operations"),
+    path("operations/<uuid:operation_id>/", operations.operation, name="operation"),
+    path("operations/<uuid:operation_id>/live/", operations.operation_live, name="operation-live"),
+    path("operations/<uuid:operation_id>/<str:verb>/", operations.operation_verb, name="operation-verb"),
+    path("keys/", keys.keys, name="keys"),
+    path("keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key-revoke"),
+]

@@ -1,0 +1,105 @@
+"""API keys of the team: listed, made (shown once), revoked. For those with the scope admin."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from controlplane.accounts import roles
+from controlplane.accounts.access import Principal
+from controlplane.accounts.selectors import api_keys_of_team
+from controlplane.accounts.services import api_key_create, api_key_revoke
+from controlplane.core import clock
+from controlplane.core.errors import ValidationFailed
+from controlplane.portal.listing import page_of
+from controlplane.portal.pages import act, page, show
+from controlplane.tenants.selectors import tenants_visible
+
+#: choice in the form -> days; 0 never expires
+LIFETIMES = {"30": 30, "90": 90, "365": 365, "0": 0}
+
+
+@page(roles.ADMIN, methods=("GET", "HEAD", "POST"))
+def keys(request: HttpRequest, principal: Principal) -> HttpResponse:
+    if request.method != "POST":
+        return _keys(request, principal, {}, {})
+    values = {"name": request.POST.get("name", "").strip()[:200], "days": request.POST.get("days", "90")}
+    scopes = request.POST.getlist("scopes")
+    try:
+        if not values["name"]:
+            raise ValidationFailed.of("name", "is needed, so that the key can be told from others")
+        now, days = clock.now(), LIFETIMES.get(values["days"], 90)
+        key, token = api_key_create(
+            team_id=principal.team_id,
+            name=values["name"],
+            scopes=scopes,
+            actor=principal.actor,
+            now=now,
+            expires_at=now + timedelta(days=days) if days else None,
+        )
+    except ValidationFailed as error:
+        errors = {problem["pointer"].strip("/"): problem["detail"] for problem in error.errors}
+        return _keys(request, principal, {**values, "scopes": scopes}, errors, status=422)
+    return _keys(request, principal, {}, {}, issued={"name": key.name, "token": token})
+
+
+def _keys(
+    request: HttpRequest,
+    principal: Principal,
+    values: dict[str, object],
+    errors: dict[str, str],
+    *,
+    issued: dict[str, str] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    found = page_of(api_keys_of_team(team_id=principal.team_id), request.GET)
+    wanted = {pk for key in found.object_list for pk in key.tenant_ids or ()}
+    slugs = dict(tenants_visible(principal=principal).filter(pk__in=wanted).values_list("pk", "slug"))
+    now = clock.now()
+    context = {
+        "found": found,
+        "rows": [
+            {
+                "key": key,
+                "tenants": None
+                if key.tenant_ids is None
+                else [slugs.get(pk, str(pk)) for pk in key.tenant_ids],
+                "state": _state(
+                    key.revoked_at is not None, key.expires_at is not None and key.expires_at <= now
+                ),
+            }
+            for key in found.object_list
+        ],
+        "values": values,
+        "errors": errors,
+        "issued": issued,
+        "scopes": sorted(roles.SCOPES),
+        "default_scopes": (roles.TENANTS_READ, roles.OPERATIONS_READ, roles.BILLING_READ),
+    }
+    return show(
+        request,
+        principal,
+        "portal/keys.html",
+        context,
+        section="keys",
+        crumbs=(("API keys", ""),),
+        status=status,
+    )
+
+
+def _state(revoked: bool, expired: bool) -> str:
+    return "revoked" if revoked else "expired" if expired else "valid"
+
+
+@page(roles.ADMIN, methods=("POST",))
+def key_revoke(request: HttpRequest, principal: Principal, key_id: UUID) -> HttpResponse:
+    back = reverse("portal:keys")
+
+    def work() -> str:
+        api_key_revoke(team_id=principal.team_id, api_key_id=key_id, actor=principal.actor, now=clock.now())
+        messages.success(request, "The key was revoked. Whatever used it is refused from now on.")
+        return back
+
+    return act(request, principal, back=back, work=work)

@@ -1,0 +1,153 @@
+"""Operations: the list, the live page of one, and the decisions people take on it."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+
+from controlplane.accounts import roles
+from controlplane.accounts.access import Principal, access_allows, access_require
+from controlplane.core import clock
+from controlplane.core.errors import NotFound
+from controlplane.operations import states
+from controlplane.operations.models import Operation
+from controlplane.operations.selectors import (
+    events_after,
+    operation_get,
+    operation_queueing,
+    operations_visible,
+)
+from controlplane.operations.services import (
+    operation_approve,
+    operation_cancel,
+    operation_reject,
+    operation_retry,
+)
+from controlplane.portal.listing import chosen, page_of
+from controlplane.portal.pages import act, page, show
+from controlplane.portal.timeline import timeline_of
+from controlplane.portal.words import KIND_TITLES
+
+#: More than any operation of a few hundred resources writes; the log links to the API for the rest.
+EVENTS_SHOWN = 4000
+
+
+@page(roles.OPERATIONS_READ)
+def operations(request: HttpRequest, principal: Principal) -> HttpResponse:
+    filters = {
+        "state": chosen(request.GET, "state", states.STATES),
+        "kind": chosen(request.GET, "kind", states.KINDS),
+        "tenant": request.GET.get("tenant", "")[:40].strip(),
+    }
+    found = operations_visible(principal=principal).order_by("-created_at", "-pk")
+    for name, column in (("state", "state"), ("kind", "kind"), ("tenant", "tenant__slug__icontains")):
+        if filters[name]:
+            found = found.filter(**{column: filters[name]})
+    context = {
+        "found": page_of(found, request.GET),
+        "filters": filters,
+        "filtered": any(filters.values()),
+        "all_states": states.STATES,
+        "kinds": states.KINDS,
+    }
+    return show(
+        request,
+        principal,
+        "portal/operations.html",
+        context,
+        section="operations",
+        crumbs=(("Operations", ""),),
+    )
+
+
+@page(roles.OPERATIONS_READ)
+def operation(request: HttpRequest, principal: Principal, operation_id: UUID) -> HttpResponse:
+    found = operation_get(principal=principal, operation_id=operation_id)
+    title = f"{KIND_TITLES.get(found.kind, found.kind)} {found.tenant.slug}"
+    return show(
+        request,
+        principal,
+        "portal/operation.html",
+        live_context(principal, found, cursor=0),
+        section="operations",
+        crumbs=(("Operations", reverse("portal:operations")), (title, "")),
+    )
+
+
+@page(roles.OPERATIONS_READ)
+def operation_live(request: HttpRequest, principal: Principal, operation_id: UUID) -> HttpResponse:
+    """The moving parts of the same page, and the log lines after `cursor`. Asked for when the stream rings."""
+    found = operation_get(principal=principal, operation_id=operation_id)
+    raw = request.GET.get("cursor", "0")
+    cursor = int(raw) if raw.isdigit() and len(raw) < 19 else 0
+    context = live_context(principal, found, cursor=cursor)
+    can = {"operate": roles.OPERATIONS_WRITE, "approve": roles.OPERATIONS_APPROVE}
+    frame = {
+        "can": {name: access_allows(principal, scope) for name, scope in can.items()},
+        "now": clock.now(),
+        "form_key": str(uuid4()),
+    }
+    return render(request, "portal/_operation_live.html", {**context, **frame})
+
+
+def live_context(principal: Principal, operation: Operation, *, cursor: int) -> dict[str, Any]:
+    # Read before the events: what this says has ended has all its events by now.
+    steps = list(operation.steps.all())
+    timeline = timeline_of(events_after(operation_id=operation.id, cursor=0, limit=EVENTS_SHOWN))
+    rows = timeline.rows
+    running = next((step for step in steps if step.state == states.STEP_RUNNING), None)
+    newest = (
+        Operation.objects.filter(tenant_id=operation.tenant_id)
+        .order_by("-created_at", "-id")
+        .values_list("pk", flat=True)
+        .first()
+    )
+    retryable = operation.state in (states.FAILED, states.CANCELED) and newest == operation.pk
+    cancelable = operation.state in states.OPEN and operation.cancel_requested_at is None
+    return {
+        "operation": operation,
+        "tenant": operation.tenant,
+        "steps": steps,
+        "running_step": running,
+        "resources": rows,
+        "resources_done": sum(1 for row in rows if row.state == "done"),
+        "lines": [line for line in timeline.lines if line.id > cursor],
+        "cursor": timeline.cursor,
+        "queueing": operation_queueing(operation=operation),
+        "is_open": operation.state in states.OPEN,
+        "is_running": operation.state in states.RUNNING,
+        "cancelable": cancelable,
+        "retryable": retryable,
+        "command": f"freehold operations {'watch' if operation.state in states.OPEN else 'logs'} {operation.id}",
+        "run_command": f'freehold runs create {operation.tenant.slug} "What can you do?"',
+        "superseded_by": newest if newest != operation.pk else None,
+    }
+
+
+@page(roles.OPERATIONS_READ, methods=("POST",))
+def operation_verb(request: HttpRequest, principal: Principal, operation_id: UUID, verb: str) -> HttpResponse:
+    """`approve`, `reject`, `cancel`, `retry`: the same services as the API's verbs."""
+    found = operation_get(principal=principal, operation_id=operation_id)
+    approves = verb in ("approve", "reject")
+    access_require(principal, roles.OPERATIONS_APPROVE if approves else roles.OPERATIONS_WRITE)
+    here = reverse("portal:operation", args=[found.id])
+    actor, now = principal.actor, clock.now()
+
+    def work() -> str:
+        match verb:
+            case "approve":
+                operation_approve(operation=found, actor=actor, now=now)
+            case "reject":
+                reason = request.POST.get("reason", "")[:500]
+                operation_reject(operation=found, actor=actor, reason=reason, now=now)
+            case "cancel":
+                operation_cancel(operation=found, actor=actor, now=now)
+            case "retry":
+                operation_retry(operation=found, actor=actor, now=now)
+            case _:
+                raise NotFound("An operation has no such verb.")
+        return here
+
+    return act(request, principal, back=here, work=work)

@@ -1,0 +1,143 @@
+"""What every page shares: who asks, the frame around the answer, and forms that act once."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import update_wrapper
+from typing import Any, Concatenate, ParamSpec
+from uuid import uuid4
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+
+from controlplane.accounts import roles
+from controlplane.accounts.access import Principal, access_allows, access_require
+from controlplane.accounts.models import Membership, Team, User
+from controlplane.accounts.selectors import principal_of_user
+from controlplane.api.idempotency import Answer, idempotent
+from controlplane.config.failures import failure_response
+from controlplane.core import clock
+from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
+from controlplane.operations import states as operation_states
+from controlplane.operations.selectors import operations_visible
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, Principal, P], HttpResponse]
+
+#: What the frame asks of a principal: name in templates -> scope.
+CAN = {
+    "write": roles.TENANTS_WRITE,
+    "operate": roles.OPERATIONS_WRITE,
+    "approve": roles.OPERATIONS_APPROVE,
+    "bill": roles.BILLING_READ,
+    "admin": roles.ADMIN,
+}
+
+
+def page(
+    scope: str, *, methods: tuple[str, ...] = ("GET", "HEAD")
+) -> Callable[[View[P]], Callable[Concatenate[HttpRequest, P], HttpResponse]]:
+    """A page for those who hold `scope`. Visitors are sent to sign in; refusals become designed pages."""
+
+    def decorate(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+        def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            if not isinstance(request.user, User) or not request.user.is_active:
+                return redirect_to_login(request.get_full_path())
+            try:
+                principal = principal_of_user(user=request.user)
+                if principal is None:
+                    raise PermissionDenied(
+                        "You belong to no team yet.", hint="Ask an owner to add you to theirs."
+                    )
+                if request.method not in methods:
+                    raise NotFound("There is nothing here to read.", hint="Go back and use the form.")
+                _no_nul(request)
+                access_require(principal, scope)
+                response = view(request, principal, *args, **kwargs)
+            except FreeholdError as error:
+                response = failure(request, error)
+            # Pages show one team's data: no shared cache may keep them, nor a browser after sign-out.
+            response.headers.setdefault("Cache-Control", "no-store")
+            return response
+
+        update_wrapper(answer, view)
+        return answer
+
+    return decorate
+
+
+def _no_nul(request: HttpRequest) -> None:
+    # Postgres cannot store NUL in text, and nothing that we name has one.
+    if "%00" in request.get_full_path() or any("\x00" in value for value in request.POST.values()):
+        raise NotFound("There is nothing at this address.")
+
+
+def failure(request: HttpRequest, error: FreeholdError) -> HttpResponse:
+    return failure_response(
+        request, status=error.status, code=error.code, title=error.title, detail=error.detail, hint=error.hint
+    )
+
+
+def show(
+    request: HttpRequest,
+    principal: Principal,
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    section: str,
+    crumbs: tuple[tuple[str, str], ...] = (),
+    status: int = 200,
+) -> HttpResponse:
+    """The page in its frame. `crumbs` are (text, url); the last one has no url."""
+    frame = {
+        "section": section,
+        "crumbs": crumbs,
+        "can": {name: access_allows(principal, scope) for name, scope in CAN.items()},
+        "team": Team.objects.filter(pk=principal.team_id).first(),
+        "role": _role(principal),
+        "open_operations": operations_visible(principal=principal)
+        .filter(state__in=operation_states.OPEN)
+        .count(),
+        "form_key": str(uuid4()),
+        "now": clock.now(),
+    }
+    return render(request, template, {**frame, **context}, status=status)
+
+
+def _role(principal: Principal) -> str:
+    if principal.user_id is None:
+        return ""
+    membership = Membership.objects.filter(team_id=principal.team_id, user_id=principal.user_id).first()
+    return membership.role if membership else ""
+
+
+def once(request: HttpRequest, principal: Principal, work: Callable[[], str]) -> HttpResponse:
+    """Runs `work` (which returns where to go next) once per rendered form, so a double click acts once.
+
+    Raises what `work` raises; then nothing is remembered, and the form may be sent again.
+    """
+    key = request.POST.get("form_key", "")
+    if not key:
+        return HttpResponseRedirect(work())
+    fields = sorted((name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken")
+    fingerprint = hashlib.sha256(repr((request.path, fields)).encode()).hexdigest()
+    answer = idempotent(
+        principal=principal,
+        key=f"form:{key}"[:255],
+        fingerprint=fingerprint,
+        now=clock.now(),
+        work=lambda: Answer(303, {"location": work()}, {}),
+    )
+    return HttpResponseRedirect(answer.body["location"])
+
+
+def act(request: HttpRequest, principal: Principal, *, back: str, work: Callable[[], str]) -> HttpResponse:
+    """A form that changes something: on to where `work` says, or back with the reason it was refused."""
+    try:
+        return once(request, principal, work)
+    except (NotFound, PermissionDenied):
+        raise
+    except FreeholdError as error:
+        messages.error(request, f"{error.detail} {error.hint}".strip())
+        return HttpResponseRedirect(back)

@@ -1,0 +1,146 @@
+"""A tenant's settings: credentials, protection, operations on request, and deletion."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from controlplane.accounts import roles
+from controlplane.accounts.access import Principal, access_require
+from controlplane.core import clock
+from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
+from controlplane.operations import states as operation_states
+from controlplane.portal.pages import act, page
+from controlplane.portal.tenants import tenant_frame
+from controlplane.tenants import states
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.selectors import tenant_get
+from controlplane.tenants.services import (
+    tenant_credentials_issue,
+    tenant_delete,
+    tenant_operate,
+    tenant_update,
+)
+
+#: verb in the URL -> kind of operation
+VERBS = {
+    "preview": operation_states.PREVIEW,
+    "update": operation_states.UPDATE,
+    "refresh": operation_states.REFRESH,
+}
+
+
+@page(roles.TENANTS_READ)
+def tenant_settings(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
+    return _settings(request, principal, tenant_get(principal=principal, slug=slug))
+
+
+def _settings(
+    request: HttpRequest, principal: Principal, tenant: Tenant, *, confirm_error: str = "", status: int = 200
+) -> HttpResponse:
+    context = {
+        "confirm_error": confirm_error,
+        "accepts_operations": tenant.lifecycle in states.ACCEPTS["update"],
+        "accepts_deletion": tenant.lifecycle in states.ACCEPTS["deprovision"],
+        "is_active": tenant.lifecycle == states.ACTIVE,
+    }
+    return tenant_frame(
+        request,
+        principal,
+        "portal/tenant_settings.html",
+        tenant,
+        context,
+        tab="tenant-settings",
+        status=status,
+    )
+
+
+def _settings_url(tenant: Tenant) -> str:
+    return reverse("portal:tenant-settings", args=[tenant.slug])
+
+
+@page(roles.TENANTS_READ, methods=("POST",))
+def tenant_protection(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
+    tenant = _writable(principal, slug)
+    wanted = request.POST.get("deletion_protection") == "on"
+
+    def work() -> str:
+        tenant_update(
+            principal=principal, tenant=tenant, changes={"deletion_protection": wanted}, now=clock.now()
+        )
+        said = "is now protected against deletion" if wanted else "may now be deleted"
+        messages.success(request, f"{tenant.slug} {said}.")
+        return _settings_url(tenant)
+
+    return act(request, principal, back=_settings_url(tenant), work=work)
+
+
+@page(roles.TENANTS_READ, methods=("POST",))
+def tenant_operation_new(request: HttpRequest, principal: Principal, slug: str, verb: str) -> HttpResponse:
+    tenant = _writable(principal, slug)
+    if verb not in VERBS:
+        raise NotFound("There is no such operation.")
+
+    def work() -> str:
+        operation = tenant_operate(
+            principal=principal,
+            tenant=tenant,
+            kind=VERBS[verb],
+            reason=request.POST.get("reason", "")[:500],
+            requires_approval=request.POST.get("requires_approval") == "on",
+            now=clock.now(),
+        )
+        return reverse("portal:operation", args=[operation.id])
+
+    return act(request, principal, back=_settings_url(tenant), work=work)
+
+
+@page(roles.TENANTS_READ, methods=("POST",))
+def tenant_remove(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
+    """Deletes when the slug was typed out, else shows the form again."""
+    tenant = _writable(principal, slug)
+    if request.POST.get("confirm", "").strip() != tenant.slug:
+        return _settings(
+            request, principal, tenant, confirm_error=f"Type {tenant.slug} to confirm.", status=422
+        )
+
+    def work() -> str:
+        operation = tenant_delete(
+            principal=principal,
+            tenant=tenant,
+            reason=request.POST.get("reason", "")[:500],
+            now=clock.now(),
+        )
+        return reverse("portal:operation", args=[operation.id])
+
+    return act(request, principal, back=_settings_url(tenant), work=work)
+
+
+@page(roles.TENANTS_READ, methods=("GET", "HEAD", "POST"))
+def tenant_credentials(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
+    """Issues a runtime key and shows it on this answer alone: it is neither stored nor put in a URL."""
+    tenant = _writable(principal, slug)
+    if request.method != "POST":
+        return HttpResponseRedirect(_settings_url(tenant))
+    name = request.POST.get("name", "").strip()[:100] or "portal"
+    try:
+        issued = tenant_credentials_issue(principal=principal, tenant=tenant, name=name, now=clock.now())
+    except (NotFound, PermissionDenied):
+        raise
+    except FreeholdError as error:
+        messages.error(request, f"{error.detail} {error.hint}".strip())
+        return HttpResponseRedirect(_settings_url(tenant))
+    return tenant_frame(
+        request,
+        principal,
+        "portal/tenant_credentials.html",
+        tenant,
+        {"issued": issued, "key_name": name},
+        tab="tenant-settings",
+    )
+
+
+def _writable(principal: Principal, slug: str) -> Tenant:
+    """The tenant, for those who may change it; a stranger learns nothing, not even that it is forbidden."""
+    tenant = tenant_get(principal=principal, slug=slug)
+    access_require(principal, roles.TENANTS_WRITE)
+    return tenant

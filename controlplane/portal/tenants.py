@@ -1,0 +1,189 @@
+"""Tenants: the list, and the tabs of one tenant."""
+
+from typing import Any
+
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from controlplane.accounts import roles
+from controlplane.accounts.access import Principal
+from controlplane.operations import states as operation_states
+from controlplane.operations.models import Operation
+from controlplane.operations.selectors import operations_visible
+from controlplane.portal.listing import Column, chosen, headings, order_of, ordered, page_of
+from controlplane.portal.pages import page, show
+from controlplane.tenants import states
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.plans import plans
+from controlplane.tenants.selectors import tenant_get, tenants_search
+
+SORTS = {
+    "name": "name",
+    "lifecycle": "lifecycle",
+    "health": "health",
+    "plan": "plan",
+    "target": "target",
+    "created": "created_at",
+}
+COLUMNS = (
+    Column("Tenant", "name", narrow=False),
+    Column("Lifecycle", "lifecycle", narrow=False),
+    Column("Health", "health"),
+    Column("Billing"),
+    Column("Plan", "plan"),
+    Column("Target", "target"),
+    Column("Created", "created", numeric=True),
+)
+IN_PROGRESS = (states.REQUESTED, states.PROVISIONING, states.DEPROVISIONING)
+#: (name in the URL, title); each is a page of its own
+TABS = (
+    ("tenant", "Summary"),
+    ("tenant-resources", "Resources"),
+    ("tenant-operations", "Operations"),
+    ("tenant-usage", "Usage"),
+    ("tenant-billing", "Billing"),
+    ("tenant-settings", "Settings"),
+)
+#: With LangGraph's own client; the agent is the example that every runtime ships with.
+SNIPPET_PYTHON = """\
+import os
+from langgraph_sdk import get_sync_client
+
+client = get_sync_client(url="{url}", api_key=os.environ["RUNTIME_API_KEY"])
+answer = client.runs.wait(
+    None,
+    "document_analyst",
+    input={{"messages": [{{"role": "user", "content": "What can you do?"}}]}},
+)
+print(answer)"""
+SNIPPET_CURL = """\
+curl -s {url}/runs/wait \\
+  -H "x-api-key: $RUNTIME_API_KEY" -H "content-type: application/json" \\
+  -d '{{"assistant_id": "document_analyst",
+       "input": {{"messages": [{{"role": "user", "content": "What can you do?"}}]}}}}'"""
+
+
+@page(roles.TENANTS_READ)
+def home(request: HttpRequest, principal: Principal) -> HttpResponse:
+    return HttpResponseRedirect(reverse("portal:tenants"))
+
+
+@page(roles.TENANTS_READ)
+def tenants(request: HttpRequest, principal: Principal) -> HttpResponse:
+    params = request.GET
+    filters = {
+        "q": params.get("q", "")[:200],
+        "lifecycle": chosen(params, "lifecycle", states.LIFECYCLES),
+        "health": chosen(params, "health", states.HEALTHS),
+        "plan": chosen(params, "plan", tuple(plans())),
+    }
+    order = order_of(params, SORTS, "-created")
+    found = page_of(
+        ordered(tenants_search(principal=principal, filters=filters), order, SORTS),
+        params,
+    )
+    everyone = tenants_search(principal=principal, filters={})
+    counts: dict[str, int] = everyone.aggregate(
+        total=Count("pk"),
+        active=Count("pk", filter=Q(lifecycle=states.ACTIVE)),
+        busy=Count("pk", filter=Q(lifecycle__in=IN_PROGRESS)),
+        failed=Count("pk", filter=Q(lifecycle=states.FAILED)),
+        unwell=Count("pk", filter=Q(lifecycle=states.ACTIVE, health__in=(states.DEGRADED, states.UNHEALTHY))),
+    )
+    context = {
+        "found": found,
+        "filters": filters,
+        "filtered": any(filters.values()),
+        "sort": order.text,
+        "headings": headings(COLUMNS, order, params),
+        "counts": counts,
+        "lifecycles": states.LIFECYCLES,
+        "healths": states.HEALTHS,
+        "plans": plans().values(),
+    }
+    return show(
+        request, principal, "portal/tenants.html", context, section="tenants", crumbs=(("Tenants", ""),)
+    )
+
+
+def tenant_frame(
+    request: HttpRequest,
+    principal: Principal,
+    template: str,
+    tenant: Tenant,
+    context: dict[str, Any],
+    *,
+    tab: str,
+    status: int = 200,
+) -> HttpResponse:
+    """One tab of a tenant under the header all of them share."""
+    plan = plans().get(tenant.plan)
+    title = dict(TABS)[tab]
+    tenant_crumb = (tenant.name, "" if tab == "tenant" else reverse("portal:tenant", args=[tenant.slug]))
+    crumbs = (("Tenants", reverse("portal:tenants")), tenant_crumb)
+    frame = {
+        "tenant": tenant,
+        "plan": plan,
+        "tab": tab,
+        "tabs": [
+            {"key": key, "title": text, "url": reverse(f"portal:{key}", args=[tenant.slug])}
+            for key, text in TABS
+        ],
+        "running": Operation.objects.filter(tenant=tenant, state__in=operation_states.OPEN)
+        .order_by("-created_at")
+        .first(),
+        "stack": getattr(tenant, "stack", None),
+    }
+    return show(
+        request,
+        principal,
+        template,
+        {**frame, **context},
+        section="tenants",
+        crumbs=crumbs if tab == "tenant" else (*crumbs, (title, "")),
+        status=status,
+    )
+
+
+@page(roles.TENANTS_READ)
+def tenant(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
+    found = tenant_get(principal=principal, slug=slug)
+    stack = getattr(found, "stack", None)
+    recent = list(operations_visible(principal=principal).filter(tenant=found).order_by("-created_at")[:6])
+    failed = recent[0] if recent and recent[0].state == operation_states.FAILED else None
+    context = {
+        "components": (stack.outputs or {}).get("components", []) if stack else [],
+        "recent": recent,
+        "failed": failed,
+        "snippet_python": SNIPPET_PYTHON.format(url=found.runtime_url),
+        "snippet_curl": SNIPPET_CURL.format(url=found.runtime_url),
+    }
+    return tenant_frame(request, principal, "portal/tenant.html", found, context, tab="tenant")
+
+
+@page(roles.TENANTS_READ)
+def tenant_resources(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
+    found = tenant_get(principal=principal, slug=slug)
+    stack = getattr(found, "stack", None)
+    resources = list(stack.resources or []) if stack else []
+    text = request.GET.get("q", "")[:200].strip().lower()
+    shown = [
+        row
+        for row in resources
+        if text in f"{row.get('name', '')} {row.get('type', '')} {row.get('id', '')}".lower()
+    ]
+    context = {"resources": shown, "total": len(resources), "q": text}
+    return tenant_frame(
+        request, principal, "portal/tenant_resources.html", found, context, tab="tenant-resources"
+    )
+
+
+@page(roles.OPERATIONS_READ)
+def tenant_operations(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
+    found = tenant_get(principal=principal, slug=slug)
+    rows = operations_visible(principal=principal).filter(tenant=found).order_by("-created_at", "-pk")
+    context = {"found": page_of(rows, request.GET)}
+    return tenant_frame(
+        request, principal, "portal/tenant_operations.html", found, context, tab="tenant-operations"
+    )

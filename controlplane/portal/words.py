@@ -1,0 +1,115 @@
+"""How states look: a tone (colour) and an icon for each word of tenants/states.py and operations/states.py.
+
+The words themselves are shown as the API, the webhooks and the command line use them. Unknown is grey: it is
+not a failure.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from controlplane.operations import states as operation_states
+from controlplane.tenants import states as tenant_states
+
+
+@dataclass(frozen=True)
+class Look:
+    tone: str
+    icon: str
+    spins: bool = False
+
+
+_OK: Final = Look("ok", "circle-check")
+_BUSY: Final = Look("busy", "loader-circle", spins=True)
+_BAD: Final = Look("bad", "circle-x")
+_WAITS: Final = Look("idle", "clock")
+_UNKNOWN: Final = Look("idle", "circle-dashed")
+
+LIFECYCLE: Final[dict[str, Look]] = {
+    tenant_states.REQUESTED: _WAITS,
+    tenant_states.PROVISIONING: _BUSY,
+    tenant_states.ACTIVE: _OK,
+    tenant_states.SUSPENDED: Look("warn", "circle-pause"),
+    tenant_states.DEPROVISIONING: _BUSY,
+    tenant_states.DEPROVISIONED: Look("idle", "circle-minus"),
+    tenant_states.FAILED: _BAD,
+}
+HEALTH: Final[dict[str, Look]] = {
+    tenant_states.HEALTHY: Look("ok", "heart-pulse"),
+    tenant_states.PROGRESSING: _BUSY,
+    tenant_states.DEGRADED: Look("warn", "triangle-alert"),
+    tenant_states.UNHEALTHY: _BAD,
+    tenant_states.UNKNOWN: _UNKNOWN,
+}
+BILLING: Final[dict[str, Look]] = {
+    tenant_states.CURRENT: Look("ok", "receipt-text"),
+    tenant_states.PAST_DUE: Look("bad", "receipt-text"),
+    tenant_states.CAPPED: Look("warn", "receipt-text"),
+}
+OPERATION: Final[dict[str, Look]] = {
+    operation_states.QUEUED: _WAITS,
+    operation_states.PLANNING: _BUSY,
+    operation_states.AWAITING_APPROVAL: Look("warn", "circle-pause"),
+    operation_states.APPLYING: _BUSY,
+    operation_states.SUCCEEDED: _OK,
+    operation_states.FAILED: _BAD,
+    operation_states.CANCELED: Look("idle", "ban"),
+}
+STEP: Final[dict[str, Look]] = {
+    operation_states.STEP_PENDING: _UNKNOWN,
+    operation_states.STEP_RUNNING: _BUSY,
+    operation_states.STEP_SUCCEEDED: _OK,
+    operation_states.STEP_FAILED: _BAD,
+    operation_states.STEP_SKIPPED: Look("idle", "circle-minus"),
+}
+RESOURCE: Final[dict[str, Look]] = {
+    "planned": _UNKNOWN,
+    "started": _BUSY,
+    "done": _OK,
+    "failed": _BAD,
+}
+LOOKS: Final[dict[str, dict[str, Look]]] = {
+    "lifecycle": LIFECYCLE,
+    "health": HEALTH,
+    "billing": BILLING,
+    "operation": OPERATION,
+    "step": STEP,
+    "resource": RESOURCE,
+}
+
+#: What a kind of operation is called where it is a title.
+KIND_TITLES: Final[dict[str, str]] = {
+    operation_states.PROVISION: "Provision",
+    operation_states.UPDATE: "Update",
+    operation_states.PREVIEW: "Preview",
+    operation_states.REFRESH: "Refresh",
+    operation_states.DEPROVISION: "Delete",
+}
+STEP_TITLES: Final[dict[str, str]] = {
+    operation_states.STEP_PLAN: "Plan the change",
+    operation_states.STEP_APPLY: "Apply it",
+    operation_states.STEP_RECORD: "Record what exists",
+    operation_states.STEP_VERIFY: "Verify from outside",
+}
+#: kind of a component -> its icon
+COMPONENT_ICONS: Final[dict[str, str]] = {
+    "postgres": "database",
+    "cache": "zap",
+    "vector_store": "boxes",
+    "gpu_pool": "cpu",
+    "runtime": "brain-circuit",
+}
+#: target -> (name, what it is)
+TARGETS: Final[dict[str, tuple[str, str]]] = {
+    "local": ("This machine", "Postgres, Redis, vector store and runtime as processes of their own."),
+    "kubernetes": ("Kubernetes", "A namespace of its own with network policies and quotas."),
+    "aws": ("AWS", "A VPC, EKS node group, RDS and ElastiCache of its own."),
+}
+
+
+def look_of(axis: str, word: str) -> Look:
+    return LOOKS[axis].get(word, _UNKNOWN)
+
+
+def word_text(word: str) -> str:
+    """`awaiting_approval` as `awaiting approval`; the word stays the API's."""
+    return word.replace("_", " ")
