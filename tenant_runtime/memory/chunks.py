@@ -6,7 +6,7 @@ from typing import Final
 
 TARGET_CHARACTERS: Final = 700
 _PARAGRAPH = re.compile(r"\n\s*\n")
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_SENTENCE = re.compile(r"(?<=[.!?])(\s+)")
 _HEADING = re.compile(r"^#{1,6}\s+(.*)$")
 
 
@@ -25,14 +25,18 @@ def _pieces(paragraph: str) -> list[str]:
         return [paragraph]
     pieces: list[str] = []
     current = ""
-    for sentence in _SENTENCE.split(paragraph):
+    # Sentences at even places, the white space between them at odd ones: a line break is kept, because the
+    # items of a list are told apart by it.
+    parts = _SENTENCE.split(paragraph)
+    for sentence, gap in zip(parts[::2], ["", *parts[1::2]], strict=True):
         while len(sentence) > 2 * TARGET_CHARACTERS:
             pieces.append(sentence[:TARGET_CHARACTERS])
             sentence = sentence[TARGET_CHARACTERS:]
         if current and len(current) + len(sentence) > TARGET_CHARACTERS:
             pieces.append(current)
             current = ""
-        current = f"{current} {sentence}".strip()
+        joint = "\n" if "\n" in gap else " "
+        current = f"{current}{joint}{sentence}".strip()
     return [*pieces, current] if current else pieces
 
 

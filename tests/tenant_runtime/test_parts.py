@@ -167,6 +167,13 @@ def test_headings_start_chunks() -> None:
     assert [(chunk.heading, chunk.text) for chunk in chunks] == [("One", "first"), ("Two", "second\n\nthird")]
 
 
+def test_a_long_list_keeps_its_items_apart() -> None:
+    items = [f"- Item {number} is about something that takes some words to say." for number in range(40)]
+    chunks = chunks_cut("\n".join(items))
+    assert len(chunks) > 1
+    assert "\n".join(chunk.text for chunk in chunks).splitlines() == items
+
+
 class Nothing(Arguments):
     pass
 

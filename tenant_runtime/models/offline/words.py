@@ -7,6 +7,7 @@ from typing import Any, Final
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
 _PIECE = re.compile(r"[^\W_]+|[^\w\s]|_")
+_MARKER = re.compile(r"^(?:[-*+]|\d+\.)\s+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(\[]?[A-Z0-9À-ÞА-Я])|\n\s*\n|\n(?=\s*(?:[-*#|]|\d+\.)\s)")
 #: A token is at most this many characters of one word (see `tokens_count`).
 TOKEN_CHARACTERS: Final = 6
@@ -62,8 +63,8 @@ def terms(text: str) -> list[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """Sentences and list items, whitespace collapsed; headings and empty pieces are dropped."""
-    pieces = (" ".join(piece.split()) for piece in _SENTENCE_END.split(text))
+    """Sentences and list items without their markers, whitespace collapsed; headings and empty pieces are dropped."""
+    pieces = (_MARKER.sub("", " ".join(piece.split())) for piece in _SENTENCE_END.split(text))
     return [piece for piece in pieces if piece and not piece.startswith("#")]
 
 
