@@ -1,0 +1,152 @@
+// The live page of an operation.
+//
+// The event stream is the bell; what it announces is fetched as the server renders it, so that there is one
+// rendering. Lines carry the ids of their events and are inserted once; the cursor survives a reconnect. The
+// stream is closed while the tab is hidden, since browsers allow few connections to one host. When it cannot be
+// kept open, the page polls.
+
+const page = document.getElementById("operation");
+const POLL_MS = 2000;
+const GATHER_MS = 150;
+const QUIET_MS = 40000; // heartbeats come every 15 s, but browsers do not show them: look after a silence
+
+let cursor = Number(page.dataset.cursor);
+let open = page.dataset.open !== undefined;
+let source = null;
+let failures = 0;
+let gathering = 0;
+let fetching = false;
+let again = false;
+let polling = 0;
+let quiet = 0;
+
+const say = (state, text) => {
+  for (const mark of page.querySelectorAll("[data-live-state]")) {
+    mark.dataset.state = state;
+    mark.textContent = text;
+  }
+};
+let said = ["", "not live"];
+const status = (...words) => {
+  said = words;
+  say(...words);
+};
+
+function replaceRegion(region, fresh) {
+  const version = fresh.dataset.version;
+  const same = version === undefined ? region.dataset.was === fresh.innerHTML : version === region.dataset.version;
+  if (same) return;
+  const focused = region.contains(document.activeElement) ? document.activeElement.id : "";
+  region.dataset.was = fresh.innerHTML;
+  if (version !== undefined) region.dataset.version = version;
+  region.replaceChildren(...fresh.childNodes);
+  for (const span of region.querySelectorAll("[data-running]")) span.dataset.live = "";
+  if (focused) document.getElementById(focused)?.focus();
+}
+
+function insertLines(fragment) {
+  const log = document.getElementById("op-log");
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  for (const line of fragment.querySelectorAll("#op-log > li")) {
+    if (!document.getElementById(line.id)) log.append(line);
+  }
+  if (atEnd) log.scrollTop = log.scrollHeight;
+}
+
+async function look() {
+  if (fetching) {
+    again = true;
+    return;
+  }
+  fetching = true;
+  try {
+    const answer = await fetch(`${page.dataset.live}?cursor=${cursor}`, { headers: { Accept: "text/html" } });
+    if (answer.redirected || answer.status === 404) return location.reload();
+    if (!answer.ok) throw new Error(String(answer.status));
+    const fragment = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("fragment");
+    for (const fresh of fragment.querySelectorAll("[data-region]")) {
+      const region = page.querySelector(`[data-region="${fresh.dataset.region}"]`);
+      if (region) replaceRegion(region, fresh);
+    }
+    insertLines(fragment);
+    cursor = Math.max(cursor, Number(fragment.dataset.cursor));
+    document.title = fragment.dataset.title;
+    const announce = document.getElementById("announce");
+    if (announce.textContent !== fragment.dataset.announce) announce.textContent = fragment.dataset.announce;
+    open = fragment.dataset.open !== undefined;
+    say(...said);
+    if (!open) stop();
+  } catch {
+    status("reconnecting", "reconnecting");
+  } finally {
+    fetching = false;
+    if (again) {
+      again = false;
+      look();
+    }
+  }
+}
+
+// Events come in bursts: gather them into one look.
+function ring() {
+  clearTimeout(gathering);
+  gathering = setTimeout(look, GATHER_MS);
+  clearTimeout(quiet);
+  quiet = setTimeout(look, QUIET_MS);
+}
+
+function listen() {
+  if (source || !open || document.hidden) return;
+  source = new EventSource(`${page.dataset.stream}?cursor=${cursor}`);
+  source.addEventListener("open", () => {
+    failures = 0;
+    clearInterval(polling);
+    polling = 0;
+    status("live", "live");
+    ring();
+  });
+  for (const type of ["state", "step", "resource", "diagnostic", "summary", "cancel", "message"]) {
+    source.addEventListener(type, ring);
+  }
+  source.addEventListener("close", () => {
+    hangUp();
+    look();
+  });
+  source.addEventListener("error", () => {
+    failures += 1;
+    status("reconnecting", "reconnecting");
+    if (failures < 3 && source?.readyState !== EventSource.CLOSED) return;
+    hangUp();
+    status("polling", "polling every 2 s");
+    polling ||= setInterval(look, POLL_MS);
+    setTimeout(listen, 15000);
+  });
+}
+
+function hangUp() {
+  source?.close();
+  source = null;
+}
+
+function stop() {
+  hangUp();
+  clearInterval(polling);
+  clearTimeout(quiet);
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (!open) return;
+  if (document.hidden) {
+    hangUp();
+    clearInterval(polling);
+    polling = 0;
+  } else {
+    look();
+    listen();
+  }
+});
+addEventListener("pagehide", hangUp);
+
+const log = document.getElementById("op-log");
+log.scrollTop = log.scrollHeight;
+listen();

@@ -1,0 +1,123 @@
+// Small conveniences on every page. Each page works without this file.
+import { elapsed, relative } from "./figures.js";
+
+const root = document.documentElement;
+
+function toggleTheme() {
+  const dark = root.dataset.theme
+    ? root.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  try {
+    localStorage.setItem("freehold-theme", root.dataset.theme);
+  } catch {
+    // The choice then lasts for this page only.
+  }
+}
+
+async function copy(button) {
+  const text = button.dataset.copy;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Plain HTTP on a host that is not localhost has no clipboard API.
+    const field = document.createElement("textarea");
+    field.value = text;
+    field.className = "sr";
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+    button.focus();
+  }
+  button.dataset.copied = "";
+  setTimeout(() => delete button.dataset.copied, 1500);
+}
+
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("[data-copy], [data-theme-toggle]");
+  if (!target) return;
+  if (target.dataset.copy !== undefined) copy(target);
+  else toggleTheme();
+});
+
+// A form acts once: the button is shut while its answer is on the way.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.matches("[data-once]")) return;
+  if (form.dataset.sent !== undefined) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.sent = "";
+  const button = event.submitter ?? form.querySelector("button");
+  if (button) {
+    button.setAttribute("aria-disabled", "true");
+    if (button.dataset.busy) button.lastChild.textContent = `${button.dataset.busy}…`;
+  }
+});
+// The back button may bring a page from memory, with its buttons still shut.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("select[data-submit]")) event.target.form.requestSubmit();
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+  const field = document.querySelector('[data-hotkey="/"]');
+  if (field) {
+    event.preventDefault();
+    field.focus();
+  }
+});
+
+// A slug is suggested from the name until someone writes one.
+const source = document.querySelector("[data-slug-source]");
+const slug = document.querySelector("[data-slug-target]");
+if (source && slug) {
+  let own = slug.value !== "";
+  slug.addEventListener("input", () => (own = slug.value !== ""));
+  source.addEventListener("input", () => {
+    if (own) return;
+    slug.value = source.value
+      .normalize("NFKD")
+      .replace(/[\u0300-\u036f]/g, "")
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, "-")
+      .replace(/^[^a-z]+/, "")
+      .slice(0, 40)
+      .replace(/-+$/, "");
+  });
+}
+
+// Deleting asks for the slug; the server checks it again.
+for (const form of document.querySelectorAll("form[data-confirm]")) {
+  const field = form.querySelector("input[name=confirm]");
+  const button = form.querySelector("button");
+  const check = () => (button.disabled = field.value.trim() !== form.dataset.confirm);
+  field.addEventListener("input", check);
+  check();
+}
+
+const loadedAt = performance.now();
+function tick() {
+  const now = Date.now();
+  for (const time of document.querySelectorAll("time[data-relative]")) {
+    const text = relative(Date.parse(time.dateTime), now);
+    if (text && time.textContent !== text) time.textContent = text;
+  }
+  for (const span of document.querySelectorAll("[data-running]")) {
+    // Counted from the server's figure, so that a wrong clock here does not matter.
+    span.dataset.seen ??= String(performance.now());
+    const since = span.dataset.live === undefined ? loadedAt : Number(span.dataset.seen);
+    span.textContent = elapsed(Number(span.dataset.running) + (performance.now() - since) / 1000);
+  }
+}
+setInterval(() => !document.hidden && tick(), 1000);
+
+// A list that is swapped in place keeps its form; the count is read out by aria-live.
+document.addEventListener("htmx:beforeRequest", (event) => event.detail.target.setAttribute("aria-busy", "true"));
