@@ -139,11 +139,11 @@ def runtime_rows() -> Iterator[tuple[str, ...]]:
         {kind: recording(kind, getattr(settings.Reader, kind)) for kind in kinds},
     )
     original = settings.Reader
-    settings.Reader = recorder  # type: ignore[misc]
+    setattr(settings, "Reader", recorder)  # noqa: B010 - a class put in another's place
     try:
         settings.settings_read({"RUNTIME_DATABASE_URL": "postgresql://none", "RUNTIME_API_KEY": "none" * 8})
     finally:
-        settings.Reader = original  # type: ignore[misc]
+        setattr(settings, "Reader", original)  # noqa: B010
     for read in sorted(reads.values(), key=lambda read: read.name):
         yield (f"`{read.name}`", read.kind, _shown(read.default))
 
