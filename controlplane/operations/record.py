@@ -27,7 +27,7 @@ def stack_record(
     fields: dict[str, Any] = {
         "name": spec.qualified_stack_name,
         "program_version": spec.runtime.version,
-        "state_version": int(state.get("version") or 0),
+        "state_version": _next_version(operation, state),
         "lock_suspect": False,
         "updated_at": now,
     }
@@ -50,6 +50,12 @@ def stack_record(
         sentence = f"{len(resources)} resources, {len(parsed.billable)} usage spans open."
     Stack.objects.update_or_create(tenant_id=operation.tenant_id, defaults=fields)
     return sentence
+
+
+def _next_version(operation: Operation, state: Mapping[str, Any]) -> int:
+    """The engine's own number of the update where the backend counts them, else one more than the last."""
+    known = Stack.objects.filter(tenant_id=operation.tenant_id).values_list("state_version", flat=True).first()
+    return max(int(state.get("version") or 0), (known or 0) + 1)
 
 
 def stack_lock_suspect(operation: Operation) -> None:

@@ -1,0 +1,198 @@
+"""The executor with the real runner, the real Pulumi CLI and the local target: success, failure, retry, cancel."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from controlplane.accounts import roles
+from controlplane.accounts.services import team_create
+from controlplane.core import clock
+from controlplane.operations import services, states
+from controlplane.operations.executor import operation_execute, operation_log_path
+from controlplane.operations.models import Operation, OperationEvent
+from controlplane.operations.process import operation_mark
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.services import tenant_create, tenant_delete
+from embedded.processes import processes_marked
+from tests.support.people import Person, person_make
+
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
+
+
+@pytest.fixture
+def person(settings: Any, tmp_path: Path) -> Iterator[Person]:
+    """An owner whose tenants live in a home of their own, with state in files."""
+    assert (ROOT / ".tools" / "bin" / "pulumi").exists(), "the Pulumi CLI is missing: run `make install`"
+    (tmp_path / "state").mkdir()
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("test")
+    settings.FREEHOLD_HOME = tmp_path
+    settings.FREEHOLD_PULUMI = ROOT / ".tools"
+    settings.PULUMI_BACKEND_URL = f"file://{tmp_path / 'state'}"
+    settings.PULUMI_PASSPHRASE_FILE = passphrase
+    settings.FREEHOLD_TENANT_PORT_BASE = 27_000
+    owner = person_make("run@example.com", team_create(name="R", actor="t", now=clock.now()), roles.OWNER)
+    yield owner
+    for tenant in Tenant.objects.filter(lifecycle__in=("active", "failed", "provisioning")):
+        drop(owner, tenant)
+
+
+def provision(person: Person, slug: str = "acme") -> tuple[Tenant, Operation]:
+    return tenant_create(
+        principal=person.principal, slug=slug, name=slug, plan="starter", target="local", now=clock.now()
+    )
+
+
+def run() -> Operation:
+    operation = services.operation_claim(worker="test", now=clock.now())
+    assert operation is not None
+    operation_execute(operation)
+    operation.refresh_from_db()
+    return operation
+
+
+def drop(person: Person, tenant: Tenant) -> None:
+    tenant.refresh_from_db()
+    if tenant.lifecycle == "deprovisioned":
+        return
+    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now())
+    assert run().state == states.SUCCEEDED
+
+
+def test_provision_then_deprovision(person: Person, tmp_path: Path) -> None:
+    tenant, _ = provision(person)
+    operation = run()
+    tenant.refresh_from_db()
+    assert (operation.state, operation.error) == (states.SUCCEEDED, None)
+    assert (tenant.lifecycle, tenant.health) == ("active", "healthy")
+    assert operation.plan_summary["create"] > 6
+    assert operation.progress_done == operation.progress_total
+    assert {"local:index:PostgresServer", "local:index:RuntimeProcess"} <= {
+        r["type"] for r in tenant.stack.resources
+    }
+    assert tenant.stack.state_version >= 1
+    assert "password" not in tenant.stack.secret_outputs
+    kinds = set(OperationEvent.objects.filter(operation=operation).values_list("type", flat=True))
+    assert {"state", "step", "resource", "summary"} <= kinds
+    assert processes_marked(str(tmp_path / "tenants" / "acme"))
+
+    drop(person, tenant)
+    tenant.refresh_from_db()
+    assert (tenant.lifecycle, tenant.slot, tenant.sealed_secrets, tenant.runtime_url) == (
+        "deprovisioned",
+        None,
+        "",
+        "",
+    )
+    assert processes_marked(str(tmp_path / "tenants")) == []
+    named = [path for path in tmp_path.rglob("*acme*") if "state" not in path.relative_to(tmp_path).parts[:1]]
+    assert named == []
+    # The slug is free again.
+    again, _ = provision(person)
+    assert again.pk != tenant.pk
+    services.operation_cancel(operation=Operation.objects.get(state="queued"), actor="t", now=clock.now())
+
+
+def test_a_provider_failure_half_way_says_what_failed_and_retry_goes_on(person: Person) -> None:
+    tenant, operation = provision(person)
+    port = operation.spec["local"]["ports"]["vector_store"]
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", port))
+        holder.listen()
+        failed = run()
+    tenant.refresh_from_db()
+    assert (failed.state, tenant.lifecycle) == (states.FAILED, "failed")
+    assert failed.error is not None
+    assert failed.error["code"] == "pulumi_failed"
+    assert failed.error["resource"]["type"] == "local:index:PostgresServer"
+    assert str(port) in failed.error["detail"]
+    assert failed.error["hint"]
+    assert [step.state for step in failed.steps.all()] == ["succeeded", "failed", "skipped", "skipped"]
+
+    services.operation_retry(operation=failed, actor="t", now=clock.now())
+    retried = run()
+    tenant.refresh_from_db()
+    assert (retried.state, retried.attempt, tenant.lifecycle) == (states.SUCCEEDED, 2, "active")
+
+
+def test_cancel_while_applying_stops_the_engine_and_a_retry_finishes(person: Person) -> None:
+    tenant, operation = provision(person)
+
+    def cancel() -> None:
+        try:
+            deadline = time.monotonic() + 60
+            while (
+                Operation.objects.get(pk=operation.pk).state != states.APPLYING
+                and time.monotonic() < deadline
+            ):
+                time.sleep(0.05)
+            services.operation_cancel(
+                operation=Operation.objects.get(pk=operation.pk), actor="t", now=clock.now()
+            )
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    canceled = run()
+    thread.join()
+    tenant.refresh_from_db()
+    assert (canceled.state, tenant.lifecycle) == (states.CANCELED, "failed")
+    assert processes_marked(operation_mark(operation.id)) == []
+    services.operation_retry(operation=canceled, actor="t", now=clock.now())
+    assert run().state == states.SUCCEEDED
+
+
+def test_a_killed_runner_fails_the_operation_and_the_next_run_clears_the_lock(person: Person) -> None:
+    tenant, operation = provision(person)
+
+    def kill() -> None:
+        try:
+            deadline = time.monotonic() + 60
+            while Operation.objects.get(pk=operation.pk).progress_done < 3 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            for identity in processes_marked(operation_mark(operation.id)):
+                os.kill(identity.pid, signal.SIGKILL)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    dead = run()
+    thread.join()
+    assert dead.error is not None
+    assert (dead.state, dead.error["code"]) == (states.FAILED, "runner_died")
+    services.operation_retry(operation=dead, actor="t", now=clock.now())
+    assert run().state == states.SUCCEEDED
+    tenant.refresh_from_db()
+    assert (tenant.lifecycle, tenant.stack.lock_suspect) == ("active", False)
+
+
+def test_an_operation_with_approval_parks_after_the_plan(person: Person, tmp_path: Path) -> None:
+    tenant, operation = tenant_create(
+        principal=person.principal,
+        slug="acme",
+        name="Acme",
+        plan="starter",
+        target="local",
+        requires_approval=True,
+        now=clock.now(),
+    )
+    parked = run()
+    assert (parked.state, parked.plan_summary["create"] > 6) == (states.AWAITING_APPROVAL, True)
+    assert not (tmp_path / "tenants" / "acme").exists()
+    services.operation_approve(operation=parked, actor="owner", now=clock.now())
+    assert run().state == states.SUCCEEDED
+    assert operation_log_path(operation).exists()
+    tenant.refresh_from_db()
+    assert tenant.lifecycle == "active"
