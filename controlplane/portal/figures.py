@@ -5,6 +5,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 _SCALES: Final = ((Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"), (Decimal(10) ** 3, "k"))
+#: Below it a price is one of tokens.
+_SMALL_PRICE: Final = Decimal("0.0001")
 _SYMBOLS: Final = {"USD": "$", "EUR": "€", "GBP": "£"}
 
 
@@ -29,10 +31,12 @@ def money_text(raw: object, currency: str = "USD") -> str:
 
 
 def price_text(raw: object, currency: str = "USD") -> str:
-    """A unit price: as many digits as it has, at least two."""
+    """A unit price with as many digits as it has, at least two; one too small to read is given per million."""
     value = _decimal(raw)
     if value is None:
         return str(raw)
+    if 0 < value < _SMALL_PRICE:
+        return f"{price_text(value * 10**6, currency)} / 1M"
     digits = max(2, -int(value.normalize().as_tuple().exponent))
     symbol = _SYMBOLS.get(currency, f"{currency} ")
     return f"{symbol}{value:,.{digits}f}"

@@ -105,7 +105,12 @@ def live_context(principal: Principal, operation: Operation, *, cursor: int) -> 
         .first()
     )
     retryable = operation.state in (states.FAILED, states.CANCELED) and newest == operation.pk
-    cancelable = operation.state in states.OPEN and operation.cancel_requested_at is None
+    # What awaits approval is rejected instead: one way out is enough.
+    cancelable = (
+        operation.state in states.OPEN
+        and operation.state != states.AWAITING_APPROVAL
+        and operation.cancel_requested_at is None
+    )
     return {
         "operation": operation,
         "tenant": operation.tenant,

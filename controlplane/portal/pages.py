@@ -56,6 +56,8 @@ def page(
                 access_require(principal, scope)
                 response = view(request, principal, *args, **kwargs)
             except FreeholdError as error:
+                if isinstance(error, NotFound):  # its hint speaks to callers of the API
+                    error.hint = "Check the address, or search the tenants you can see."
                 response = failure(request, error)
             # Pages show one team's data: no shared cache may keep them, nor a browser after sign-out.
             response.headers.setdefault("Cache-Control", "no-store")

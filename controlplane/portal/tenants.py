@@ -89,7 +89,8 @@ def tenants(request: HttpRequest, principal: Principal) -> HttpResponse:
         active=Count("pk", filter=Q(lifecycle=states.ACTIVE)),
         busy=Count("pk", filter=Q(lifecycle__in=IN_PROGRESS)),
         failed=Count("pk", filter=Q(lifecycle=states.FAILED)),
-        unwell=Count("pk", filter=Q(lifecycle=states.ACTIVE, health__in=(states.DEGRADED, states.UNHEALTHY))),
+        degraded=Count("pk", filter=Q(health=states.DEGRADED)),
+        unhealthy=Count("pk", filter=Q(health=states.UNHEALTHY)),
     )
     context = {
         "found": found,

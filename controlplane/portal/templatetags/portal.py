@@ -110,7 +110,7 @@ def copy_button(text: str, what: str) -> SafeString:
 def cli(command: str) -> SafeString:
     """The same thing on the command line, to copy."""
     return format_html(
-        '<div class="code"><pre tabindex="0" aria-label="Command"><span class="prompt">$ </span>{}</pre>{}</div>',
+        '<div class="code line"><pre tabindex="0" aria-label="Command"><span class="prompt">$ </span>{}</pre>{}</div>',
         command,
         copy_button(command, "command"),
     )
