@@ -1,7 +1,6 @@
 """Reads of people, teams and keys."""
 
 import hmac
-import re
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,18 +9,17 @@ from django.db.models import Q, QuerySet
 from controlplane.accounts.access import Principal
 from controlplane.accounts.models import ApiKey, Membership, User
 from controlplane.accounts.roles import ROLE_SCOPES
-from controlplane.accounts.services import token_hash
+from controlplane.accounts.tokens import token_hash, token_prefix
 
-_TOKEN = re.compile(r"^fh_([0-9a-f]{8})_[A-Za-z0-9_-]{20,128}$")
 _LAST_USED_STEP = timedelta(seconds=60)
 
 
 def principal_of_token(*, token: str, now: datetime) -> Principal | None:
     """The principal behind an API key's token; None when it is malformed, unknown, expired or revoked."""
-    match = _TOKEN.match(token)
-    if match is None:
+    prefix = token_prefix(token)
+    if prefix is None:
         return None
-    key = ApiKey.objects.filter(prefix=match.group(1), revoked_at__isnull=True).first()
+    key = ApiKey.objects.filter(prefix=prefix, revoked_at__isnull=True).first()
     if key is None or not hmac.compare_digest(key.token_hash, token_hash(token)):
         return None
     if key.expires_at is not None and key.expires_at <= now:

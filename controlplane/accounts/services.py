@@ -1,7 +1,5 @@
 """Changes to people, teams and keys."""
 
-import hashlib
-import secrets
 from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
@@ -13,10 +11,9 @@ from django.db import transaction
 
 from controlplane.accounts import roles
 from controlplane.accounts.models import ApiKey, Membership, Team, User
+from controlplane.accounts.tokens import token_hash, token_make
 from controlplane.core.audit import audit_record
 from controlplane.core.errors import Conflict, NotFound, ValidationFailed
-
-TOKEN_PREFIX = "fh_"  # noqa: S105 - the public start of every key, not a key
 
 
 @transaction.atomic
@@ -107,8 +104,7 @@ def api_key_create(
         raise ValidationFailed.of("scopes", f"must be some of {', '.join(sorted(roles.SCOPES))}")
     if expires_at is not None and expires_at <= now:
         raise ValidationFailed.of("expires_at", "is in the past")
-    prefix = secrets.token_hex(4)
-    token = f"{TOKEN_PREFIX}{prefix}_{secrets.token_urlsafe(32)}"
+    prefix, token = token_make()
     key = ApiKey.objects.create(
         team_id=team_id,
         name=name,
@@ -147,7 +143,3 @@ def api_key_revoke(*, team_id: UUID, api_key_id: UUID, actor: str, now: datetime
         subject_id=str(api_key_id),
         team_id=team_id,
     )
-
-
-def token_hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from controlplane.accounts import roles, services
 from controlplane.accounts.models import ApiKey
 from controlplane.accounts.selectors import api_keys_of_team
+from controlplane.accounts.tokens import PREFIX
 from controlplane.api.base import Api, limit_of
 from controlplane.api.idempotency import Answer
 from controlplane.core import clock
@@ -27,7 +28,7 @@ def _key(key: ApiKey) -> dict[str, Any]:
     return {
         "id": str(key.id),
         "name": key.name,
-        "prefix": f"{services.TOKEN_PREFIX}{key.prefix}",
+        "prefix": f"{PREFIX}{key.prefix}",
         "scopes": key.scopes,
         "tenant_ids": None if key.tenant_ids is None else [str(pk) for pk in key.tenant_ids],
         "created_by": key.created_by,

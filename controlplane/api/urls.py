@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 
 from controlplane.api import catalogue, events, keys, operations, tenants, usage
-from controlplane.config.failures import not_found
+from controlplane.core.failures import not_found
 
 urlpatterns = [
     path("plans", catalogue.PlansApi.as_view()),

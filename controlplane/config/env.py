@@ -92,6 +92,7 @@ class Environment:
         schemes: tuple[str, ...],
         default: str | None = None,
         default_file: Path | None = None,
+        secret: bool = True,
     ) -> str:
         """A URL, which may hold a password: never repeated in an error, and read from NAME_FILE too."""
 
@@ -100,7 +101,7 @@ class Environment:
                 raise ValueError(f"a URL that begins with {' or '.join(s + '://' for s in schemes)}")
             return raw
 
-        return self._secret(name, "url", help, default, default_file, parse)
+        return self._secret(name, "url", help, default, default_file, parse, secret=secret)
 
     def secret(
         self,
@@ -133,11 +134,13 @@ class Environment:
         default: str | None,
         default_file: Path | None,
         parse: Callable[[str], str],
+        *,
+        secret: bool = True,
     ) -> str:
         shown = "" if default is None else default
         if default_file is not None:
             shown = f"written by `freehold up` to {default_file.parent.name}/{default_file.name}"
-        self.settings.append(Setting(name, f"{kind}, or {name}_FILE", shown, help, secret=True))
+        self.settings.append(Setting(name, f"{kind}, or {name}_FILE", shown, help, secret=secret))
         raw = self.source.get(name)
         file_name = self.source.get(f"{name}_FILE")
         if raw is None and file_name:

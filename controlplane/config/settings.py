@@ -20,6 +20,7 @@ FREEHOLD_PUBLIC_URL = env.url(
     "how browsers and tenant runtimes reach the control plane",
     schemes=("http", "https"),
     default=f"http://127.0.0.1:{FREEHOLD_PORT}",
+    secret=False,
 ).rstrip("/")
 
 # --- secrets ----------------------------------------------------------------------------------------------
@@ -101,6 +102,7 @@ MODEL_BASE_URL = env.url(
     "OpenAI-compatible endpoint that tenants' agents use; empty: the offline stand-in offline-rules-1",
     schemes=("http", "https"),
     default="",
+    secret=False,
 )
 MODEL_API_KEY = env.secret("MODEL_API_KEY", "key for MODEL_BASE_URL", default="")
 MODEL_NAME = env.text("MODEL_NAME", "the model that tenants' agents use", default="offline-rules-1")
@@ -164,6 +166,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "rest_framework",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
     "controlplane.config.middleware.RequestIdMiddleware",
@@ -220,7 +223,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if FREEHOLD_SECURE_COOKIES else 0
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CSRF_TRUSTED_ORIGINS = [FREEHOLD_PUBLIC_URL]
-CSRF_FAILURE_VIEW = "controlplane.config.failures.csrf_failure"
+CSRF_FAILURE_VIEW = "controlplane.core.failures.csrf_failure"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
@@ -265,6 +268,9 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Provision, watch, meter and bill a dedicated stack for each tenant.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
+    # Swagger UI from our own static files: nothing is loaded from elsewhere.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

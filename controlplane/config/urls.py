@@ -1,17 +1,23 @@
 """Every path the control plane answers."""
 
 from allauth.account.views import login, logout
+from csp.decorators import csp_update
 from django.urls import URLPattern, URLResolver, include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from controlplane.config import probes
+
+# Swagger UI sets inline styles; for this page alone they are allowed. Its scripts are files of ours.
+_swagger = csp_update({"style-src": ["'self'", "'unsafe-inline'"]})(
+    SpectacularSwaggerSplitView.as_view(url_name="schema")
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
     path("metrics", probes.metrics),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    path("api/docs/", _swagger, name="api-docs"),
     path("api/v1/", include("controlplane.api.urls")),
     # Only signing in and out: accounts are made by operators, so allauth's other pages are not reachable.
     path("account/login/", login, name="account_login"),
@@ -19,7 +25,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("controlplane.portal.urls")),
 ]
 
-handler400 = "controlplane.config.failures.bad_request"
-handler403 = "controlplane.config.failures.permission_denied"
-handler404 = "controlplane.config.failures.not_found"
-handler500 = "controlplane.config.failures.server_error"
+handler400 = "controlplane.core.failures.bad_request"
+handler403 = "controlplane.core.failures.permission_denied"
+handler404 = "controlplane.core.failures.not_found"
+handler500 = "controlplane.core.failures.server_error"

@@ -54,7 +54,9 @@ def stack_record(
 
 def _next_version(operation: Operation, state: Mapping[str, Any]) -> int:
     """The engine's own number of the update where the backend counts them, else one more than the last."""
-    known = Stack.objects.filter(tenant_id=operation.tenant_id).values_list("state_version", flat=True).first()
+    known = (
+        Stack.objects.filter(tenant_id=operation.tenant_id).values_list("state_version", flat=True).first()
+    )
     return max(int(state.get("version") or 0), (known or 0) + 1)
 
 

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef
@@ -15,11 +14,10 @@ from contracts.stack import StackSpec
 from controlplane.core.audit import audit_record
 from controlplane.core.errors import Conflict
 from controlplane.operations import locks, states
+from controlplane.operations.doorbell import doorbell_ring_on_commit
 from controlplane.operations.events import events_append
 from controlplane.operations.models import Operation, Step
 from controlplane.operations.subject import operation_subject
-
-log = structlog.get_logger()
 
 
 @transaction.atomic
@@ -63,20 +61,6 @@ def operation_create(
     )
     doorbell_ring_on_commit()
     return operation
-
-
-def doorbell_ring_on_commit() -> None:
-    """Wakes a worker after commit: before it, the worker would read nothing."""
-    transaction.on_commit(doorbell_ring)
-
-
-def doorbell_ring() -> None:
-    from controlplane.operations.tasks import operations_work_task
-
-    try:
-        operations_work_task.apply_async(retry=False)
-    except Exception as error:  # the broker may be down; the sweep finds the operation within seconds
-        log.warning("operations.doorbell_failed", error=type(error).__name__)
 
 
 @transaction.atomic

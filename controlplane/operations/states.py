@@ -1,13 +1,14 @@
 """Kinds, states and allowed moves of operations and their steps. Pure data, written once.
 
-   ┌────────────── approve ──────────────┐
-   ▼                                     │
-queued ──► planning ──► awaiting_approval ┤
-   │          │  │                        └─ reject ─► canceled
-   │          │  └──────► applying ──► succeeded
-   ▼          ▼              │
-canceled   failed ◄──────────┘
-              └── retry ──► queued
+    queued ──► planning ──► applying ──► succeeded
+      ▲ ▲         │   │        │
+      │ │         │   └────────┴───► failed
+      │ │         ▼                    │
+      │ └── awaiting_approval          │
+      │       (approve)                │
+      └──────────── retry ◄────────────┴── canceled
+
+Whatever has not ended may be canceled: at once while it waits, by its runner while it runs.
 """
 
 from typing import Final
@@ -79,5 +80,5 @@ PRIORITY_PERSON: Final = 10
 PRIORITY_ROLLOUT: Final = 20
 PRIORITY_BACKGROUND: Final = 40
 
-#: What a stuck queue is called stuck after, and how often a lost operation may be tried.
+#: How long after its lease ran out an operation is taken for lost.
 LEASE_GRACE_S: Final = 5

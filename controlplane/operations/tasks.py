@@ -5,13 +5,14 @@ import threading
 from celery import shared_task
 
 from controlplane.core import clock
+from controlplane.operations.doorbell import WORK_TASK, doorbell_ring
 from controlplane.operations.executor import operation_execute
 from controlplane.operations.reaper import operations_reap
 from controlplane.operations.selectors import operations_claimable
-from controlplane.operations.services import doorbell_ring, operation_claim
+from controlplane.operations.services import operation_claim
 
 
-@shared_task(name="controlplane.operations.tasks.operations_work_task")
+@shared_task(name=WORK_TASK)
 def operations_work_task() -> int:
     """Claims and carries out operations until none is to be had; how many it was."""
     done = 0

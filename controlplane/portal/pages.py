@@ -16,9 +16,9 @@ from controlplane.accounts.access import Principal, access_allows, access_requir
 from controlplane.accounts.models import Membership, Team, User
 from controlplane.accounts.selectors import principal_of_user
 from controlplane.api.idempotency import Answer, idempotent
-from controlplane.config.failures import failure_response
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
+from controlplane.core.failures import failure_response
 from controlplane.operations import states as operation_states
 from controlplane.operations.selectors import operations_visible
 

@@ -9,17 +9,7 @@ from tests.architecture.imports import OURS, violations
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 #: Known exceptions: (file, imported module) -> why it is there still. This table may only shrink.
-EXCEPTIONS = {
-    ("controlplane/accounts/selectors.py", "controlplane.accounts.services"): (
-        "token_hash is pure and belongs beside the models; it moves out of services"
-    ),
-    ("controlplane/api/urls.py", "controlplane.config.failures"): (
-        "the answer for an unknown path is shared by API and portal; it moves out of config"
-    ),
-    ("controlplane/portal/pages.py", "controlplane.config.failures"): (
-        "the same; the portal's pages want the same answer"
-    ),
-}
+EXCEPTIONS: dict[tuple[str, str], str] = {}
 
 
 def test_every_import_fits_the_rooms() -> None:
