@@ -131,14 +131,14 @@ function hangUp() {
 function stop() {
   hangUp();
   clearInterval(polling);
+  clearTimeout(gathering);
   clearTimeout(quiet);
 }
 
 document.addEventListener("visibilitychange", () => {
   if (!open) return;
   if (document.hidden) {
-    hangUp();
-    clearInterval(polling);
+    stop();
     polling = 0;
   } else {
     look();

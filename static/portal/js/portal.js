@@ -103,6 +103,8 @@ for (const form of document.querySelectorAll("form[data-confirm]")) {
   check();
 }
 
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+
 const loadedAt = performance.now();
 function tick() {
   const now = Date.now();
