@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from controlplane.accounts import roles
-from controlplane.accounts.access import Principal, access_allows, access_require
+from controlplane.accounts.access import Principal, access_require
 from controlplane.core import clock
 from controlplane.core.errors import NotFound
 from controlplane.operations import states
@@ -26,7 +26,7 @@ from controlplane.operations.services import (
     operation_retry,
 )
 from controlplane.portal.listing import chosen, page_of
-from controlplane.portal.pages import act, page, show
+from controlplane.portal.pages import abilities, act, page, show
 from controlplane.portal.timeline import timeline_of
 from controlplane.portal.words import KIND_TITLES
 
@@ -83,9 +83,8 @@ def operation_live(request: HttpRequest, principal: Principal, operation_id: UUI
     raw = request.GET.get("cursor", "0")
     cursor = int(raw) if raw.isdigit() and len(raw) < 19 else 0
     context = live_context(principal, found, cursor=cursor)
-    can = {"operate": roles.OPERATIONS_WRITE, "approve": roles.OPERATIONS_APPROVE}
     frame = {
-        "can": {name: access_allows(principal, scope) for name, scope in can.items()},
+        "can": abilities(principal),
         "now": clock.now(),
         "form_key": str(uuid4()),
     }

@@ -81,6 +81,10 @@ def failure(request: HttpRequest, error: FreeholdError) -> HttpResponse:
     )
 
 
+def abilities(principal: Principal) -> dict[str, bool]:
+    return {name: access_allows(principal, scope) for name, scope in CAN.items()}
+
+
 def show(
     request: HttpRequest,
     principal: Principal,
@@ -95,7 +99,7 @@ def show(
     frame = {
         "section": section,
         "crumbs": crumbs,
-        "can": {name: access_allows(principal, scope) for name, scope in CAN.items()},
+        "can": abilities(principal),
         "team": Team.objects.filter(pk=principal.team_id).first(),
         "role": _role(principal),
         "open_operations": operations_visible(principal=principal)

@@ -50,7 +50,10 @@ SNIPPET_PYTHON = """\
 import os
 from langgraph_sdk import get_sync_client
 
-client = get_sync_client(url="{url}", api_key=os.environ["RUNTIME_API_KEY"])
+client = get_sync_client(
+    url="{url}",
+    api_key=os.environ["RUNTIME_API_KEY"],
+)
 answer = client.runs.wait(
     None,
     "document_analyst",

@@ -71,6 +71,19 @@ def test_fragment_and_page_render_the_same_regions(owner: Person, browse: Browse
     def regions(path: str) -> list[str]:
         return [found["data-region"] for _, found in Page(client.get(path)).tags if "data-region" in found]
 
+    ready = stories.provisioned(owner.principal, "acme", clock.now())[1]
+    for one in (operation, ready):
+        forms = [
+            [found["action"] for found in Page(client.get(f"/operations/{one.id}/{path}")).all("form")]
+            for path in ("", "live/")
+        ]
+        assert [action for action in forms[0] if action.startswith("/operations/")] == forms[1]
+        links = [
+            {found["href"] for found in Page(client.get(f"/operations/{one.id}/{path}")).all("a")}
+            for path in ("", "live/")
+        ]
+        assert links[1] <= links[0]
+        assert ("/tenants/acme/settings/" in links[1]) == (one is ready)
     whole = regions(f"/operations/{operation.id}/")
     assert whole == ["head", "outcome", "resources", "side"]
     assert regions(f"/operations/{operation.id}/live/") == whole

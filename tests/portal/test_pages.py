@@ -91,7 +91,7 @@ def test_the_summary_shows_endpoint_components_and_health(
     page = Page(browse(owner).get("/tenants/acme/"))
 
     assert "http://127.0.0.1:21003" in page.text
-    assert 'get_sync_client(url="http://127.0.0.1:21003"' in page.text
+    assert 'get_sync_client( url="http://127.0.0.1:21003",' in page.text
     assert "pgvector on 127.0.0.1:21002" in page.text
     assert page.all("span", title="health: healthy")
     assert "0 waiting" in page.text
