@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -60,19 +61,24 @@ class Runtime:
 
     def embed_for(self, *, account_id: str, user: str) -> Embed:
         """Embeds outside of a run, on an account of its own: `account_id` stands where a run id would."""
-        calls = Calls(self.outbox, Account(account_id, user, "ingest", "1"))
-
-        async def embed(texts: list[str]) -> Embedded:
-            done = await self.model.embed(texts)
-            await calls.model(done)
-            return done
-
-        return embed
+        return embed_metered(self.model, self.outbox, Account(account_id, user, "ingest", "1"))
 
     async def ingest(self, documents: list[Document], *, account_id: str, user: str) -> IngestCounts:
         counts = await self.long_term.ingest(documents, self.embed_for(account_id=account_id, user=user))
         self.outbox.woken()
         return counts
+
+
+def embed_metered(model: ModelClient, outbox: Outbox, account: Account) -> Embed:
+    """Embedding whose tokens are counted on `account`."""
+    calls = Calls(outbox, account)
+
+    async def embed(texts: list[str]) -> Embedded:
+        done = await model.embed(texts)
+        await calls.model(done)
+        return done
+
+    return embed
 
 
 @asynccontextmanager
@@ -118,8 +124,9 @@ async def runtime_open(settings: Settings, agents: Agents) -> AsyncIterator[Runt
         short_term = short_term_open(settings.redis_url, tenant=settings.tenant)
         stack.push_async_callback(short_term.close)
         long_term = LongTermMemory(store)
-        # The probe that tells the vectors' size is the house's own call, on no tenant's account.
-        await long_term.open(model.embed)
+        # The probe that tells the vectors' size is counted too: the report must equal what the provider bills.
+        opening = Account(f"start-{uuid.uuid4()}", "runtime", "start", "1")
+        await long_term.open(embed_metered(model, outbox, opening))
 
         threads, runs = ThreadRows(pool), RunRows(pool, bus, outbox)
         checkpoints = Checkpoints(pool, saver, agents)
