@@ -92,7 +92,7 @@ def run(argv: list[str], *, log: str, label: str, env: dict[str, str] | None = N
 
 # --- Python -----------------------------------------------------------------------------------------------
 def python_done() -> str | None:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - said plainly, before anything else fails
         found = ".".join(map(str, sys.version_info[:3]))
         raise StepError(
             f"this is Python {found}; 3.11 or later is needed",

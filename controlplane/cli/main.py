@@ -2,6 +2,7 @@
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,12 +10,19 @@ import typer
 
 from controlplane.cli import commands_operations, commands_tenants, commands_usage
 from controlplane.cli.client import Api, Credentials, config_path
-from controlplane.cli.errors import CliError, UsageFailure
+from controlplane.cli.errors import CliError, Denied, UsageFailure
 from controlplane.cli.home import home_find
 from controlplane.cli.options import JsonFlag
-from controlplane.cli.output import narration, print_json, print_table, say
+from controlplane.cli.output import data_console, narration, print_json, print_table, say
 from embedded.errors import EmbeddedError
 from embedded.processes import file_write_private
+
+
+class PreviewFormat(StrEnum):
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
 
 app = typer.Typer(
     name="freehold",
@@ -60,6 +68,30 @@ def down(json_output: JsonFlag = False) -> None:
         print_json({"stopped": stopped})
     else:
         say(f"Stopped {len(stopped)} processes: {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+@app.command()
+def preview(
+    tenant: Annotated[list[str], typer.Option(help="The tenant to plan for; may be repeated")],
+    format: Annotated[PreviewFormat, typer.Option(help="How to show the plan")] = PreviewFormat.TEXT,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit 5 when something would be replaced or deleted")
+    ] = False,
+    json_output: JsonFlag = False,
+) -> None:
+    """What the stack program would change for tenants as they are now. Changes nothing."""
+    from controlplane.cli.preview import preview_tenant, preview_text
+
+    plans = [preview_tenant(slug) for slug in tenant]
+    if json_output or format is PreviewFormat.JSON:
+        print_json(plans)
+    else:
+        for plan in plans:
+            data_console.print(preview_text(plan, markdown=format is PreviewFormat.MARKDOWN), markup=False)
+    if exit_code and any(plan["summary"]["replace"] or plan["summary"]["delete"] for plan in plans):
+        raise Denied(
+            "The plan replaces or deletes resources.", hint="Read it above; approve it if it is meant."
+        )
 
 
 @app.command()
