@@ -4,6 +4,8 @@ import base64
 import json
 from typing import Any, ClassVar
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.db.models import Model, Q, QuerySet
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -11,7 +13,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from controlplane.accounts.access import Principal, access_require
+from controlplane.api.document import Document
 from controlplane.api.idempotency import Answer, idempotent, request_fingerprint
+from controlplane.api.limits import PrincipalThrottle, limit_headers_set
 from controlplane.core import clock
 from controlplane.core.errors import CallerError, ValidationFailed
 
@@ -24,6 +28,8 @@ class Api(APIView):
     by the framework as an unknown method."""
 
     scopes: ClassVar[dict[str, str]] = {}
+    throttle_classes = [PrincipalThrottle]
+    schema = Document()
 
     @property
     def principal(self) -> Principal:
@@ -36,18 +42,29 @@ class Api(APIView):
         # Postgres cannot store NUL in text, and no name, slug or note has one.
         if "\x00" in request.get_full_path() or "%00" in request.get_full_path():
             raise CallerError("The address holds a NUL character.", code="nul_character")
-        if request.method in self.scopes:
-            access_require(self.principal, self.scopes[request.method])
+        # HEAD is answered by the same code as GET.
+        method = "GET" if request.method == "HEAD" else str(request.method)
+        if method in self.scopes:
+            access_require(self.principal, self.scopes[method])
+        _body_read(request)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        limit_headers_set(request, answer)
+        return answer
 
     def checked(
         self, serializer: type[serializers.Serializer[Any]], *, partial: bool = False
     ) -> dict[str, Any]:
         """The request's body through a serializer; ValidationFailed (422) with a pointer for each wrong field."""
-        body = self.request.data
-        if not isinstance(body, dict):
-            raise ValidationFailed.of("/", "the body must be a JSON object")
-        if _holds_nul(body):
-            raise ValidationFailed.of("/", "the body holds a NUL character")
+        try:
+            body = self.request.data
+            if not isinstance(body, dict):
+                raise ValidationFailed.of("/", "the body must be a JSON object")
+            if not _storable(body):
+                raise ValidationFailed.of("/", "the body holds a NUL character or half a surrogate pair")
+        except RecursionError as error:
+            raise CallerError("The body is nested too deeply.", code="malformed_body") from error
         bound = serializer(data=body, partial=partial)
         unknown = sorted(set(body) - set(bound.fields))
         if unknown:
@@ -78,21 +95,36 @@ class Api(APIView):
         return cursor_page(self.request, queryset)
 
 
-def _holds_nul(value: Any) -> bool:
+def _body_read(request: Request) -> None:
+    """Reads the body before anything is decided by it, so that the parsers, Idempotency-Key and the limit of its
+    size see the same bytes; a chunked body tells no length beforehand, and DRF would take it for none."""
+    body = request._request.body
+    if len(body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        raise RequestDataTooBig
+    request.META["CONTENT_LENGTH"] = str(len(body))
+
+
+def _storable(value: Any) -> bool:
+    """Whether Postgres can keep every text in it: no NUL, nothing that UTF-8 cannot say."""
     if isinstance(value, str):
-        return "\x00" in value
+        return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
     if isinstance(value, dict):
-        return any(_holds_nul(key) or _holds_nul(item) for key, item in value.items())
+        return all(_storable(key) and _storable(item) for key, item in value.items())
     if isinstance(value, list):
-        return any(_holds_nul(item) for item in value)
-    return False
+        return all(_storable(item) for item in value)
+    return True
+
+
+def whole_number(raw: str) -> int | None:
+    """A number as a parameter gives it; None for anything else, and for more than a row's number can be."""
+    return int(raw) if raw.isascii() and raw.isdigit() and len(raw) <= 18 else None
 
 
 def limit_of(request: Request) -> int:
-    raw = request.query_params.get("limit", str(DEFAULT_LIMIT))
-    if not raw.isdigit() or not 1 <= int(raw) <= MAX_LIMIT:
+    limit = whole_number(request.query_params.get("limit", str(DEFAULT_LIMIT)))
+    if limit is None or not 1 <= limit <= MAX_LIMIT:
         raise ValidationFailed.of("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
-    return int(raw)
+    return limit
 
 
 def cursor_page(request: Request, queryset: QuerySet[Any]) -> tuple[list[Any], dict[str, str | None]]:

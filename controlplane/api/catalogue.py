@@ -1,12 +1,13 @@
 """/api/v1/plans and /api/v1/targets: what a tenant may be made of."""
 
 from django.conf import settings
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from controlplane.accounts import roles
 from controlplane.api.base import Api
+from controlplane.api.document import documented
+from controlplane.api.shapes import PlanShape, TargetShape, page_of
 from controlplane.tenants.plans import plans
 
 _TARGETS = {
@@ -21,7 +22,7 @@ _TARGETS = {
 class PlansApi(Api):
     scopes = {"GET": roles.TENANTS_READ}
 
-    @extend_schema(responses={200: dict})
+    @documented("plans_list", "List plans", tag="catalogue", answers={200: page_of(PlanShape)})
     def get(self, request: Request) -> Response:
         results = [plan.model_dump(mode="json") for plan in plans().values()]
         return Response({"results": results, "next": None, "previous": None})
@@ -30,7 +31,7 @@ class PlansApi(Api):
 class TargetsApi(Api):
     scopes = {"GET": roles.TENANTS_READ}
 
-    @extend_schema(responses={200: dict})
+    @documented("targets_list", "List targets", tag="catalogue", answers={200: page_of(TargetShape)})
     def get(self, request: Request) -> Response:
         results = [{"key": key, **_TARGETS.get(key, {})} for key in settings.FREEHOLD_TARGETS]
         return Response({"results": results, "next": None, "previous": None})

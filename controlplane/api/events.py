@@ -14,16 +14,24 @@ from asgiref.sync import sync_to_async
 from django.http import (
     HttpRequest,
     HttpResponseBase,
-    HttpResponseNotAllowed,
     JsonResponse,
     StreamingHttpResponse,
 )
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from rest_framework.exceptions import MethodNotAllowed, Throttled
+from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require
 from controlplane.api.authentication import principal_of_request
+from controlplane.api.base import whole_number
 from controlplane.api.bell import bell
+from controlplane.api.document import OPERATION_ID, Document, documented, query
+from controlplane.api.limits import limit_headers_set, request_count
 from controlplane.api.problems import problem_json_response
+from controlplane.api.shapes import EventShape, page_of
 from controlplane.core.errors import FreeholdError, ValidationFailed
 from controlplane.operations import states
 from controlplane.operations.models import Operation, OperationEvent
@@ -35,12 +43,16 @@ PAGE = 500
 
 def _open(request: HttpRequest, operation_id: UUID) -> tuple[Principal, int]:
     principal = principal_of_request(request)
+    standing = request_count(request, principal)
+    if standing is not None and standing.exceeded:
+        raise Throttled(wait=standing.reset_s)
     access_require(principal, roles.OPERATIONS_READ)
     operation_get(principal=principal, operation_id=operation_id)
     raw = request.headers.get("Last-Event-ID") or request.GET.get("cursor") or "0"
-    if not raw.isdigit() or len(raw) > 18:
+    cursor = whole_number(raw)
+    if cursor is None:
         raise ValidationFailed.of("cursor", "must be the id of an event")
-    return principal, int(raw)
+    return principal, cursor
 
 
 def _wants_json(request: HttpRequest) -> bool:
@@ -49,11 +61,19 @@ def _wants_json(request: HttpRequest) -> bool:
 
 
 async def operation_events(request: HttpRequest, operation_id: UUID) -> HttpResponseBase:
+    response = await _answer(request, operation_id)
+    limit_headers_set(request, response)
+    return response
+
+
+async def _answer(request: HttpRequest, operation_id: UUID) -> HttpResponseBase:
     if request.method != "GET":
-        return HttpResponseNotAllowed(["GET"])
+        refusal = problem_json_response(MethodNotAllowed(str(request.method)), request)
+        refusal.headers["Allow"] = "GET"
+        return refusal
     try:
         principal, cursor = await sync_to_async(_open)(request, operation_id)
-    except FreeholdError as error:
+    except (FreeholdError, Throttled) as error:
         return problem_json_response(error, request)
     if _wants_json(request):
         return await sync_to_async(_page)(request, operation_id, cursor)
@@ -107,3 +127,43 @@ async def _stream(principal: Principal, operation_id: UUID, cursor: int) -> Asyn
 def _frame(data: str, *, event: str, id: int | None = None) -> bytes:
     head = f"id: {id}\n" if id is not None else ""
     return f"{head}event: {event}\ndata: {data}\n\n".encode()
+
+
+class OperationEventsDocumentation(APIView):
+    """Never called: DRF has no asynchronous views, and the document needs a class to describe the path."""
+
+    schema = Document()
+
+    @documented(
+        "operations_events",
+        "Follow an operation's timeline",
+        tag="operations",
+        description=(
+            "Server-sent events; with `Accept: application/json`, pages of the same events. Each event has the "
+            "durable `id` of its row, its `type` as the name, and the event as JSON in `data`, so a client that "
+            "lost its connection resumes without a gap by `Last-Event-ID`. The stream ends with an event `close`, "
+            "without an id, whose data is the operation in its final state."
+        ),
+        parameters=[
+            OPERATION_ID,
+            query("cursor", "the last event seen, as `Last-Event-ID`", {"type": "integer", "minimum": 0}),
+            OpenApiParameter(
+                "Last-Event-ID",
+                {"type": "integer", "minimum": 0},
+                OpenApiParameter.HEADER,
+                description="the last event seen; goes before `cursor`",
+            ),
+        ],
+        answers={
+            (200, "application/json"): page_of(EventShape),
+            (200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR, "events until the operation ends"),
+        },
+        problems=[404, 422],
+    )
+    def get(self, request: Request, operation_id: UUID) -> None:
+        raise NotImplementedError
+
+
+# What the document's generator looks for on a view.
+operation_events.cls = OperationEventsDocumentation  # type: ignore[attr-defined]
+operation_events.initkwargs = {}  # type: ignore[attr-defined]

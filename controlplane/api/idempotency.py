@@ -33,7 +33,7 @@ def request_fingerprint(*, method: str, path: str, body: bytes) -> str:
     """SHA-256 of the request; JSON bodies by their meaning, so that spacing and member order do not count."""
     try:
         canonical = json.dumps(json.loads(body or b"null"), sort_keys=True, separators=(",", ":")).encode()
-    except ValueError:
+    except (ValueError, RecursionError):
         canonical = body
     return hashlib.sha256(b"\n".join([method.encode(), path.encode(), canonical])).hexdigest()
 

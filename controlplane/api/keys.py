@@ -3,7 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,7 +13,9 @@ from controlplane.accounts import roles, services
 from controlplane.accounts.models import ApiKey
 from controlplane.accounts.selectors import api_keys_of_team
 from controlplane.accounts.tokens import PREFIX
-from controlplane.api.base import Api, limit_of
+from controlplane.api import shapes
+from controlplane.api.base import Api, limit_of, whole_number
+from controlplane.api.document import IDEMPOTENT, LIMIT, PAGED, documented, in_path, query
 from controlplane.api.idempotency import Answer
 from controlplane.core import clock
 from controlplane.core.audit import audit_verify
@@ -42,6 +45,7 @@ def _key(key: ApiKey) -> dict[str, Any]:
 class ApiKeysApi(Api):
     scopes = {"GET": roles.ADMIN, "POST": roles.ADMIN}
 
+    @extend_schema_serializer(component_name="ApiKeyRequest")
     class InputSerializer(serializers.Serializer[Any]):
         name = serializers.CharField(max_length=200)
         scopes = serializers.ListField(child=serializers.CharField(max_length=40), allow_empty=False)
@@ -50,12 +54,31 @@ class ApiKeysApi(Api):
         )
         expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "api_keys_list",
+        "List API keys",
+        tag="access",
+        parameters=PAGED,
+        answers={200: shapes.page_of(shapes.ApiKeyShape)},
+        problems=[422],
+    )
     def get(self, request: Request) -> Response:
         rows, links = self.page(api_keys_of_team(team_id=self.principal.team_id))
         return Response({"results": [_key(row) for row in rows], **links})
 
-    @extend_schema(request=InputSerializer, responses={201: dict})
+    @documented(
+        "api_keys_create",
+        "Make an API key",
+        tag="access",
+        description="The key is shown in this answer only; `tenants` limits it to some tenants (slugs).",
+        request=InputSerializer,
+        parameters=IDEMPOTENT,
+        answers={201: shapes.ApiKeyCreatedShape},
+        problems=[404, 409],
+        examples=[
+            OpenApiExample("reader", value={"name": "ci", "scopes": ["tenants:read"]}, request_only=True)
+        ],
+    )
     def post(self, request: Request) -> Response:
         body = self.checked(self.InputSerializer)
         slugs = body.get("tenants")
@@ -83,7 +106,14 @@ class ApiKeysApi(Api):
 class ApiKeyApi(Api):
     scopes = {"DELETE": roles.ADMIN}
 
-    @extend_schema(responses={204: None})
+    @documented(
+        "api_keys_revoke",
+        "Revoke an API key",
+        tag="access",
+        parameters=[in_path("api_key_id", "the key's id", OpenApiTypes.UUID)],
+        answers={204: None},
+        problems=[404],
+    )
     def delete(self, request: Request, api_key_id: UUID) -> Response:
         services.api_key_revoke(
             team_id=self.principal.team_id, api_key_id=api_key_id, actor=self.principal.actor, now=clock.now()
@@ -96,14 +126,22 @@ class AuditEventsApi(Api):
 
     scopes = {"GET": roles.ADMIN}
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "audit_events_list",
+        "Read the audit log",
+        tag="access",
+        parameters=[LIMIT, query("before", "a sequence number", {"type": "integer", "minimum": 0})],
+        answers={200: shapes.page_of(shapes.AuditEventShape)},
+        problems=[422],
+    )
     def get(self, request: Request) -> Response:
         limit = limit_of(request)
         found = AuditEvent.objects.filter(team_id=self.principal.team_id)
-        if before := request.query_params.get("before"):
-            if not before.isdigit():
+        if raw := request.query_params.get("before"):
+            before = whole_number(raw)
+            if before is None:
                 raise ValidationFailed.of("before", "must be a sequence number")
-            found = found.filter(sequence__lt=int(before))
+            found = found.filter(sequence__lt=before)
         rows = list(found.order_by("-sequence")[: limit + 1])
         following = None
         if len(rows) > limit:
@@ -130,7 +168,12 @@ class AuditVerifyApi(Api):
 
     scopes = {"GET": roles.ADMIN}
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "audit_events_verify",
+        "Verify the audit log",
+        tag="access",
+        answers={200: shapes.AuditVerifyShape},
+    )
     def get(self, request: Request) -> Response:
         report = audit_verify()
         return Response(

@@ -3,18 +3,22 @@
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import access_require
+from controlplane.api import shapes
 from controlplane.api.base import Api
+from controlplane.api.document import IDEMPOTENT, LOCATION, OPERATION_ID, PAGED, documented, in_path, query
 from controlplane.api.idempotency import Answer
 from controlplane.api.tenants import operation_answer
 from controlplane.core import clock
-from controlplane.operations import selectors, services
+from controlplane.operations import selectors, services, states
+
+VERBS = ("approve", "reject", "cancel", "retry")
 
 
 class OperationsApi(Api):
@@ -22,7 +26,19 @@ class OperationsApi(Api):
 
     scopes = {"GET": roles.OPERATIONS_READ}
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "operations_list",
+        "List operations",
+        tag="operations",
+        parameters=[
+            query("state", "in this state", enum=states.STATES),
+            query("kind", "of this kind", enum=states.KINDS),
+            query("tenant", "of the tenant of this slug"),
+            *PAGED,
+        ],
+        answers={200: shapes.page_of(shapes.OperationShape)},
+        problems=[422],
+    )
     def get(self, request: Request) -> Response:
         found = selectors.operations_visible(principal=self.principal)
         for name, column in (("state", "state"), ("kind", "kind"), ("tenant", "tenant__slug")):
@@ -36,7 +52,14 @@ class OperationsApi(Api):
 class OperationApi(Api):
     scopes = {"GET": roles.OPERATIONS_READ}
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "operations_get",
+        "Read an operation",
+        tag="operations",
+        parameters=[OPERATION_ID],
+        answers={200: shapes.OperationShape},
+        problems=[404],
+    )
     def get(self, request: Request, operation_id: UUID) -> Response:
         operation = selectors.operation_get(principal=self.principal, operation_id=operation_id)
         return Response(selectors.operation_representation(operation, slug=operation.tenant.slug))
@@ -47,7 +70,14 @@ class OperationPlanApi(Api):
 
     scopes = {"GET": roles.OPERATIONS_READ}
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "operations_plan",
+        "Read an operation's plan",
+        tag="operations",
+        parameters=[OPERATION_ID],
+        answers={200: shapes.OperationPlanShape},
+        problems=[404],
+    )
     def get(self, request: Request, operation_id: UUID) -> Response:
         operation = selectors.operation_get(principal=self.principal, operation_id=operation_id)
         return Response(selectors.plan_representation(operation))
@@ -58,10 +88,20 @@ class OperationVerbApi(Api):
 
     scopes = {"POST": roles.OPERATIONS_READ}
 
+    @extend_schema_serializer(component_name="OperationVerbRequest")
     class InputSerializer(serializers.Serializer[Any]):
         reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
 
-    @extend_schema(request=InputSerializer, responses={202: dict})
+    @documented(
+        "operations_act",
+        "Approve, reject, cancel or retry an operation",
+        tag="operations",
+        description="`approve` and `reject` need the scope operations:approve, the others operations:write.",
+        request=InputSerializer,
+        parameters=[OPERATION_ID, in_path("verb", "what to do", enum=VERBS), *IDEMPOTENT, LOCATION],
+        answers={202: shapes.OperationVerbAnswerShape},
+        problems=[404, 409],
+    )
     def post(self, request: Request, operation_id: UUID, verb: str) -> Response:
         approves = verb in ("approve", "reject")
         operation = selectors.operation_get(principal=self.principal, operation_id=operation_id)

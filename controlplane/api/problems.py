@@ -1,5 +1,6 @@
 """Every error of the API as an RFC 9457 problem document."""
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -121,7 +122,7 @@ def _framework_problem(
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = str(error.auth_header)  # type: ignore[attr-defined]
     if getattr(error, "wait", None):
-        headers["Retry-After"] = str(int(error.wait))  # type: ignore[attr-defined]
+        headers["Retry-After"] = str(math.ceil(error.wait))  # type: ignore[attr-defined]
     document = problem_document(
         status=status,
         code=codes.get(status, "bad_request"),

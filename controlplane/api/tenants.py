@@ -2,20 +2,45 @@
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from contracts.stack import SLUG_PATTERN
 from controlplane.accounts import roles
+from controlplane.api import shapes
 from controlplane.api.base import Api
+from controlplane.api.document import (
+    ETAG,
+    IDEMPOTENT,
+    IF_MATCH,
+    LOCATION,
+    PAGED,
+    SLUG,
+    documented,
+    in_path,
+    query,
+)
 from controlplane.api.idempotency import Answer
 from controlplane.core import clock
 from controlplane.core.errors import PreconditionFailed
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import operation_representation, operations_visible, stack_of
-from controlplane.tenants import selectors, services
+from controlplane.tenants import selectors, services, states
 from controlplane.tenants.models import Tenant
+
+VERBS = ("preview", "update", "refresh")
+EXAMPLE = OpenApiExample(
+    "starter",
+    value={"slug": "globex", "name": "Globex", "plan": "starter", "target": "local"},
+    request_only=True,
+)
+
+
+@extend_schema_field({"type": "string", "pattern": SLUG_PATTERN, "minLength": 2, "maxLength": 40})
+class SlugField(serializers.CharField):
+    """Documented by its pattern; tenants.services checks it, with the reserved ones."""
 
 
 class LabelsField(serializers.DictField):
@@ -40,8 +65,9 @@ class TenantsApi(Api):
 
     scopes = {"GET": roles.TENANTS_READ, "POST": roles.TENANTS_WRITE}
 
+    @extend_schema_serializer(component_name="TenantRequest")
     class InputSerializer(serializers.Serializer[Any]):
-        slug = serializers.CharField(max_length=200, trim_whitespace=False)
+        slug = SlugField(max_length=200, trim_whitespace=False)
         name = serializers.CharField(max_length=200)
         plan = serializers.CharField(max_length=40)
         target = serializers.CharField(max_length=40)
@@ -52,14 +78,41 @@ class TenantsApi(Api):
         requires_approval = serializers.BooleanField(required=False)
         reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "tenants_list",
+        "List tenants",
+        tag="tenants",
+        description="Deprovisioned tenants show only when asked for by `lifecycle`.",
+        parameters=[
+            query("lifecycle", "in this lifecycle", enum=states.LIFECYCLES),
+            query("health", "of this health", enum=states.HEALTHS),
+            query("billing", "of this standing", enum=states.STANDINGS),
+            query("plan", "on this plan"),
+            query("target", "on this target"),
+            query("label", "`key=value`, or `key` for any value"),
+            query("q", "part of the slug or the name"),
+            *PAGED,
+        ],
+        answers={200: shapes.page_of(shapes.TenantShape)},
+        problems=[422],
+    )
     def get(self, request: Request) -> Response:
         params = request.query_params
         filters = {key: str(params[key]) for key in selectors.SEARCH if key in params}
         rows, links = self.page(selectors.tenants_search(principal=self.principal, filters=filters))
         return Response({"results": [selectors.tenant_representation(row) for row in rows], **links})
 
-    @extend_schema(request=InputSerializer, responses={202: dict})
+    @documented(
+        "tenants_create",
+        "Request a tenant",
+        tag="tenants",
+        description="Queues its provisioning; follow the operation.",
+        request=InputSerializer,
+        parameters=[*IDEMPOTENT, LOCATION],
+        answers={202: shapes.TenantOperationAnswerShape},
+        problems=[409, 503],
+        examples=[EXAMPLE],
+    )
     def post(self, request: Request) -> Response:
         body = self.checked(self.InputSerializer)
 
@@ -75,6 +128,7 @@ class TenantApi(Api):
 
     scopes = {"GET": roles.TENANTS_READ, "PATCH": roles.TENANTS_WRITE, "DELETE": roles.TENANTS_WRITE}
 
+    @extend_schema_serializer(component_name="TenantChange")
     class InputSerializer(serializers.Serializer[Any]):
         name = serializers.CharField(max_length=200, required=False)
         labels = LabelsField(required=False)
@@ -82,12 +136,28 @@ class TenantApi(Api):
         overrides = serializers.DictField(required=False)
         deletion_protection = serializers.BooleanField(required=False)
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "tenants_get",
+        "Read a tenant",
+        tag="tenants",
+        parameters=[SLUG, ETAG],
+        answers={200: shapes.TenantShape},
+        problems=[404],
+    )
     def get(self, request: Request, slug: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
         return Response(selectors.tenant_representation(tenant), headers={"ETag": etag_of(tenant)})
 
-    @extend_schema(request=InputSerializer, responses={200: dict, 202: dict})
+    @documented(
+        "tenants_change",
+        "Change a tenant",
+        tag="tenants",
+        description="200 where only the record changes; 202 with an operation where infrastructure must follow.",
+        request=InputSerializer,
+        parameters=[SLUG, IF_MATCH, ETAG, LOCATION],
+        answers={200: shapes.TenantShape, 202: shapes.TenantOperationAnswerShape},
+        problems=[404, 409, 412],
+    )
     def patch(self, request: Request, slug: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
         wanted = request.headers.get("If-Match")
@@ -105,7 +175,15 @@ class TenantApi(Api):
             return Response(answer.body, status=202, headers={**answer.headers, "ETag": etag_of(fresh)})
         return Response(selectors.tenant_representation(fresh), headers={"ETag": etag_of(fresh)})
 
-    @extend_schema(responses={202: dict})
+    @documented(
+        "tenants_delete",
+        "Deprovision a tenant",
+        tag="tenants",
+        description="409 `deletion_protected` while it is protected.",
+        parameters=[SLUG, *IDEMPOTENT, LOCATION],
+        answers={202: shapes.OperationAnswerShape},
+        problems=[404, 409, 413, 422],
+    )
     def delete(self, request: Request, slug: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
 
@@ -121,11 +199,20 @@ class TenantVerbApi(Api):
 
     scopes = {"POST": roles.OPERATIONS_WRITE}
 
+    @extend_schema_serializer(component_name="TenantVerbRequest")
     class InputSerializer(serializers.Serializer[Any]):
         reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
         requires_approval = serializers.BooleanField(required=False)
 
-    @extend_schema(request=InputSerializer, responses={202: dict})
+    @documented(
+        "tenants_operate",
+        "Preview, update or refresh a tenant's stack",
+        tag="tenants",
+        request=InputSerializer,
+        parameters=[SLUG, in_path("verb", "what to do", enum=VERBS), *IDEMPOTENT, LOCATION],
+        answers={202: shapes.OperationAnswerShape},
+        problems=[404, 409],
+    )
     def post(self, request: Request, slug: str, verb: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
         body = self.checked(self.InputSerializer)
@@ -142,7 +229,14 @@ class TenantVerbApi(Api):
 class TenantResourcesApi(Api):
     scopes = {"GET": roles.TENANTS_READ}
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "tenants_resources",
+        "List a stack's resources",
+        tag="tenants",
+        parameters=[SLUG],
+        answers={200: shapes.page_of(shapes.ResourceShape)},
+        problems=[404],
+    )
     def get(self, request: Request, slug: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
         stack = stack_of(tenant_id=tenant.id)
@@ -154,7 +248,14 @@ class TenantOutputsApi(Api):
 
     scopes = {"GET": roles.TENANTS_READ}
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "tenants_outputs",
+        "Read a stack's outputs",
+        tag="tenants",
+        parameters=[SLUG],
+        answers={200: shapes.TenantOutputsShape},
+        problems=[404],
+    )
     def get(self, request: Request, slug: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
         return Response(selectors.tenant_outputs(tenant=tenant))
@@ -163,7 +264,14 @@ class TenantOutputsApi(Api):
 class TenantHealthApi(Api):
     scopes = {"GET": roles.TENANTS_READ}
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "tenants_health",
+        "Read a tenant's health",
+        tag="tenants",
+        parameters=[SLUG],
+        answers={200: shapes.TenantHealthShape},
+        problems=[404],
+    )
     def get(self, request: Request, slug: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
         checked_at = tenant.health_checked_at
@@ -181,7 +289,14 @@ class TenantTimelineApi(Api):
 
     scopes = {"GET": roles.OPERATIONS_READ}
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "tenants_timeline",
+        "List a tenant's operations",
+        tag="tenants",
+        parameters=[SLUG, *PAGED],
+        answers={200: shapes.page_of(shapes.OperationShape)},
+        problems=[404, 422],
+    )
     def get(self, request: Request, slug: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
         rows, links = self.page(operations_visible(principal=self.principal).filter(tenant_id=tenant.id))
@@ -191,10 +306,20 @@ class TenantTimelineApi(Api):
 class TenantCredentialsApi(Api):
     scopes = {"POST": roles.TENANTS_WRITE}
 
+    @extend_schema_serializer(component_name="TenantCredentialsRequest")
     class InputSerializer(serializers.Serializer[Any]):
         name = serializers.CharField(max_length=100, required=False, default="api")
 
-    @extend_schema(request=InputSerializer, responses={201: dict})
+    @documented(
+        "tenants_credentials",
+        "Issue a key for a tenant's runtime",
+        tag="tenants",
+        description="The key is shown in this answer only.",
+        request=InputSerializer,
+        parameters=[SLUG, *IDEMPOTENT],
+        answers={200: shapes.TenantCredentialsShape},
+        problems=[404, 409, 503],
+    )
     def post(self, request: Request, slug: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
         body = self.checked(self.InputSerializer)
@@ -203,6 +328,6 @@ class TenantCredentialsApi(Api):
             issued = services.tenant_credentials_issue(
                 principal=self.principal, tenant=tenant, name=body["name"], now=clock.now()
             )
-            return Answer(status.HTTP_200_OK, issued, {"Cache-Control": "no-store"})
+            return Answer(200, issued, {"Cache-Control": "no-store"})
 
         return self.once(work)

@@ -1,6 +1,7 @@
 """Paths below /api/v1, as contract.md section 3 fixes them."""
 
 from django.urls import path, re_path
+from django.urls.converters import UUIDConverter
 
 from controlplane.api import catalogue, events, keys, operations, tenants, usage
 from controlplane.core.failures import not_found
@@ -18,13 +19,15 @@ urlpatterns = [
     path("tenants/<str:slug>/usage", usage.TenantUsageApi.as_view()),
     path("tenants/<str:slug>/usage-report", usage.TenantUsageReportApi.as_view()),
     path("tenants/<str:slug>/invoice-preview", usage.TenantInvoicePreviewApi.as_view()),
-    re_path(r"^tenants/(?P<slug>[^/]+)/(?P<verb>preview|update|refresh)$", tenants.TenantVerbApi.as_view()),
+    re_path(
+        rf"^tenants/(?P<slug>[^/]+)/(?P<verb>{'|'.join(tenants.VERBS)})$", tenants.TenantVerbApi.as_view()
+    ),
     path("operations", operations.OperationsApi.as_view()),
     path("operations/<uuid:operation_id>", operations.OperationApi.as_view()),
     path("operations/<uuid:operation_id>/events", events.operation_events),
     path("operations/<uuid:operation_id>/plan", operations.OperationPlanApi.as_view()),
     re_path(
-        r"^operations/(?P<operation_id>[0-9a-f-]{36})/(?P<verb>approve|reject|cancel|retry)$",
+        rf"^operations/(?P<operation_id>{UUIDConverter.regex})/(?P<verb>{'|'.join(operations.VERBS)})$",
         operations.OperationVerbApi.as_view(),
     ),
     path("usage/events", usage.UsageEventsApi.as_view()),

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from django.http import HttpResponse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -12,18 +12,26 @@ from rest_framework.response import Response
 
 from billing.invoicing.selectors import invoice_preview
 from billing.metering.selectors import meters_list, usage_query
+from billing.metering.windows import WINDOW_SIZES
 from billing.period import period_parse
 from billing.rating.cards import RateCard
 from billing.reports.selectors import usage_report
 from billing.reports.sheet import usage_report_csv
 from controlplane.accounts import roles
+from controlplane.api import money_shapes as shapes
 from controlplane.api.base import Api
+from controlplane.api.document import SLUG, documented, query
 from controlplane.api.ingest import MAX_BATCH, events_of_body, ingest
+from controlplane.api.limits import EVENTS
+from controlplane.api.shapes import page_of
 from controlplane.core import clock
 from controlplane.core.errors import CallerError, ValidationFailed
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.plans import plans
 from controlplane.tenants.selectors import tenant_get
+
+FORMATS = ("json", "csv", "pdf")
+PERIOD = query("period", "month as YYYY-MM; this month if absent")
 
 
 class AnyBodyParser(BaseParser):
@@ -40,8 +48,23 @@ class UsageEventsApi(Api):
 
     scopes = {"POST": roles.USAGE_WRITE}
     parser_classes = [AnyBodyParser]
+    limit_kind = EVENTS
 
-    @extend_schema(request=dict, responses={200: dict})
+    @documented(
+        "usage_events_send",
+        "Send usage events",
+        tag="usage",
+        description=(
+            "CloudEvents 1.0: one event, a batch of at most 1000, or the binary mode (attributes as `ce-*` "
+            "headers, the data as the body). Each event has its own outcome, so the answer is 200 even where "
+            "events are rejected. Sending an event again is safe: it is counted once."
+        ),
+        request={
+            "application/cloudevents-batch+json": shapes.CloudEventShape(many=True),
+            "application/cloudevents+json": shapes.CloudEventShape,
+        },
+        answers={200: shapes.IngestAnswerShape},
+    )
     def post(self, request: Request) -> Response:
         body = request.data if isinstance(request.data, bytes) else b""
         events = events_of_body(content_type=request.content_type or "", headers=request.headers, body=body)
@@ -54,7 +77,7 @@ class UsageEventsApi(Api):
 class MetersApi(Api):
     scopes = {"GET": roles.BILLING_READ}
 
-    @extend_schema(responses={200: dict})
+    @documented("meters_list", "List meters", tag="usage", answers={200: page_of(shapes.MeterShape)})
     def get(self, request: Request) -> Response:
         return Response({"results": meters_list(), "next": None, "previous": None})
 
@@ -64,7 +87,22 @@ class TenantUsageApi(Api):
 
     scopes = {"GET": roles.BILLING_READ}
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "tenants_usage",
+        "Query a tenant's usage",
+        tag="usage",
+        parameters=[
+            SLUG,
+            query("meter", "as GET /meters lists them", required=True),
+            query("from", "start; this month's if absent", OpenApiTypes.DATETIME),
+            query("to", "end, excluded; this month's if absent", OpenApiTypes.DATETIME),
+            query("window", "length of a result", enum=WINDOW_SIZES, default="day"),
+            query("group_by", "a dimension of the meter"),
+            query("timezone", "IANA name; days and months are cut in it", default="UTC"),
+        ],
+        answers={200: shapes.UsageShape},
+        problems=[404, 422],
+    )
     def get(self, request: Request, slug: str) -> Response:
         tenant = tenant_get(principal=self.principal, slug=slug)
         now, params = clock.now(), request.query_params
@@ -101,13 +139,24 @@ class TenantUsageReportApi(Api):
         # `format` is ours here: DRF would answer 404 for a format without a renderer.
         return self.get_renderers()[0], "application/json"
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "tenants_usage_report",
+        "Read a month's usage report",
+        tag="usage",
+        parameters=[SLUG, PERIOD, query("format", "of the answer", enum=FORMATS, default="json")],
+        answers={
+            (200, "application/json"): shapes.UsageReportShape,
+            (200, "text/csv"): OpenApiTypes.STR,
+            (200, "application/pdf"): OpenApiTypes.BINARY,
+        },
+        problems=[404, 422],
+    )
     def get(self, request: Request, slug: str) -> Response | HttpResponse:
         tenant = tenant_get(principal=self.principal, slug=slug)
         now = clock.now()
         period = request.query_params.get("period", now.strftime("%Y-%m"))
         wanted = request.query_params.get("format", "json")
-        if wanted not in ("json", "csv", "pdf"):
+        if wanted not in FORMATS:
             raise ValidationFailed.of("format", "must be json, csv or pdf")
         report = usage_report(tenant=tenant, period=period, card=card_of(tenant), as_of=now)
         if wanted == "json":
@@ -132,7 +181,14 @@ class TenantInvoicePreviewApi(Api):
 
     scopes = {"GET": roles.BILLING_READ}
 
-    @extend_schema(responses={200: dict})
+    @documented(
+        "tenants_invoice_preview",
+        "Preview a month's invoice",
+        tag="usage",
+        parameters=[SLUG, PERIOD],
+        answers={200: shapes.InvoiceShape},
+        problems=[404, 422],
+    )
     def get(self, request: Request, slug: str) -> Response:
         tenant = tenant_get(principal=self.principal, slug=slug)
         now = clock.now()

@@ -92,6 +92,12 @@ FREEHOLD_OPERATION_DEADLINE_S = env.integer(
     low=30,
     high=86400,
 )
+FREEHOLD_PLAN_TTL_S = env.integer(
+    "FREEHOLD_PLAN_TTL_S", "seconds a plan may wait for approval", default=86400, low=60, high=2_592_000
+)
+FREEHOLD_TWO_PERSON_APPROVAL = env.boolean(
+    "FREEHOLD_TWO_PERSON_APPROVAL", "whoever requested an operation may not approve it", default=False
+)
 FREEHOLD_LEASE_S = env.integer(
     "FREEHOLD_LEASE_S", "seconds an executor's lease lasts", default=20, low=5, high=600
 )
@@ -116,6 +122,13 @@ FREEHOLD_SECURE_COOKIES = env.boolean(
     "FREEHOLD_SECURE_COOKIES",
     "cookies over HTTPS only, and HSTS",
     default=FREEHOLD_PUBLIC_URL.startswith("https://"),
+)
+FREEHOLD_RATE_LIMIT_PER_MINUTE = env.integer(
+    "FREEHOLD_RATE_LIMIT_PER_MINUTE",
+    "API requests a minute for each key or person, five times that for usage events; 0: no limit",
+    default=1200,
+    low=0,
+    high=1_000_000,
 )
 LOG_LEVEL = env.choice(
     "FREEHOLD_LOG_LEVEL",

@@ -1,0 +1,155 @@
+"""The shapes of usage and money as the OpenAPI document shows them. Documentation only, like shapes.py.
+
+Quantities and money are decimal strings everywhere, so that no client turns them into floats.
+"""
+
+# A member may have the name of an attribute of serializers (`errors`, `data`): DRF keeps declared fields apart.
+# mypy: disable-error-code="assignment"
+
+from typing import Any
+
+from drf_spectacular.utils import inline_serializer
+from rest_framework import serializers
+from rest_framework.serializers import CharField, DateTimeField, IntegerField, UUIDField
+
+from billing.metering.windows import WINDOW_SIZES
+from controlplane.api.shapes import AnyField, ChoicesField, Shape
+
+
+class CloudEventShape(Shape):
+    """A CloudEvent 1.0 that says what a tenant used; docs/usage-events.md lists the types and their data."""
+
+    specversion = ChoicesField("1.0")
+    id = CharField()
+    source = CharField()
+    type = CharField()
+    subject = CharField(help_text="slug of the tenant that used it")
+    time = DateTimeField()
+    data = serializers.DictField(child=AnyField())
+
+
+class IngestResultShape(Shape):
+    id = CharField(allow_blank=True)
+    outcome = ChoicesField("accepted", "duplicate", "conflict", "rejected")
+    reason = CharField(allow_null=True)
+
+
+class IngestAnswerShape(Shape):
+    """`results` has one entry per event, in the order they came in."""
+
+    accepted = IntegerField()
+    duplicate = IntegerField()
+    conflict = IntegerField()
+    rejected = IntegerField()
+    results = IngestResultShape(many=True)
+
+
+class MeterShape(Shape):
+    key = CharField()
+    description = CharField()
+    unit = CharField()
+    aggregation = CharField()
+    event_type = CharField(allow_null=True)
+    dimensions = serializers.ListField(child=CharField())
+
+
+#: `from` is a keyword of Python, so these cannot be classes.
+PERIOD: dict[str, Any] = {"from": DateTimeField(), "to": DateTimeField()}
+USAGE_RESULT: dict[str, Any] = {**PERIOD, "group": CharField(allow_null=True), "value": CharField()}
+
+
+class UsageShape(Shape):
+    meter = CharField()
+    unit = CharField()
+    window = ChoicesField(*WINDOW_SIZES)
+    results = inline_serializer("UsageResult", fields=USAGE_RESULT, many=True)
+
+
+class GroupTotalShape(Shape):
+    group = CharField(allow_blank=True)
+    value = CharField()
+
+
+class MeterReportShape(Shape):
+    """`groups` are by the dimension that `grouped_by` names."""
+
+    meter = CharField()
+    unit = CharField()
+    description = CharField()
+    total = CharField()
+    grouped_by = CharField()
+    groups = GroupTotalShape(many=True)
+    amount = CharField()
+
+
+class DailyTotalShape(Shape):
+    date = serializers.DateField()
+    meter = CharField()
+    value = CharField()
+
+
+class BreakdownShape(Shape):
+    group = CharField(allow_blank=True)
+    meters = serializers.DictField(child=CharField())
+
+
+class ReportTenantShape(Shape):
+    slug = CharField()
+    name = CharField()
+
+
+class UsageReportShape(Shape):
+    tenant = ReportTenantShape()
+    period = CharField(help_text="YYYY-MM")
+    period_from = DateTimeField()
+    period_to = DateTimeField()
+    generated_at = DateTimeField()
+    as_of = DateTimeField()
+    currency = CharField()
+    rate_card = CharField()
+    meters = MeterReportShape(many=True)
+    daily = DailyTotalShape(many=True)
+    by_agent = BreakdownShape(many=True)
+    by_model = BreakdownShape(many=True)
+    by_outcome = BreakdownShape(many=True)
+    base_fee = CharField()
+    estimated_total = CharField(help_text="equals the total of the invoice preview at the same as_of")
+
+
+class RateCardShape(Shape):
+    key = CharField()
+    version = IntegerField()
+
+
+class CustomerShape(Shape):
+    name = CharField()
+
+
+class InvoiceLineShape(Shape):
+    """`quantity` is what is charged: `used` less the `included` allowance."""
+
+    id = UUIDField()
+    description = CharField()
+    meter = CharField()
+    quantity = CharField()
+    unit = CharField()
+    unit_price = CharField()
+    amount = CharField()
+    used = CharField()
+    included = CharField()
+
+
+class InvoiceShape(Shape):
+    id = UUIDField()
+    number = CharField(allow_null=True, help_text="null until the invoice is final")
+    state = CharField(help_text="draft for a preview")
+    customer = CustomerShape()
+    period = inline_serializer("Period", fields=PERIOD)
+    as_of = DateTimeField()
+    rate_card = RateCardShape()
+    currency = CharField()
+    lines = InvoiceLineShape(many=True)
+    subtotal = CharField()
+    credits = CharField()
+    tax = CharField()
+    total = CharField()

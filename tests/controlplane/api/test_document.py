@@ -1,0 +1,204 @@
+"""The OpenAPI document: complete enough for clients, and true to what the API answers."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
+from jsonschema import Draft202012Validator
+
+from controlplane.core import clock
+from controlplane.operations import services as operation_services
+from controlplane.operations.models import Operation, Stack
+from controlplane.tenants.models import Tenant
+from tests.controlplane.api.test_usage import BATCH, event, send
+from tests.support.people import Person
+
+Acme = tuple[Tenant, Operation]
+METHODS = ("get", "post", "patch", "put", "delete")
+
+
+@cache
+def document() -> dict[str, Any]:
+    return dict(SchemaGenerator().get_schema(public=True))
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (path, method, operation)
+        for path, methods in document()["paths"].items()
+        for method, operation in methods.items()
+        if method in METHODS
+    ]
+
+
+def test_operation_ids_are_unique_and_every_operation_says_what_it_is() -> None:
+    ids = [operation["operationId"] for _, _, operation in operations()]
+    assert len(ids) == len(set(ids))
+    assert {"tenants_list", "tenants_create", "tenants_get", "operations_events"} <= set(ids)
+    for path, method, operation in operations():
+        assert operation["tags"], path
+        assert operation["summary"], path
+        assert operation["security"] == [{"apiKey": []}, {"portalSession": []}], path
+        assert {"400", "401", "403", "429"} <= set(operation["responses"]), (method, path)
+
+
+def test_every_path_of_the_api_is_documented() -> None:
+    from controlplane.api.urls import urlpatterns
+
+    # The last pattern answers what is not there.
+    assert len(document()["paths"]) == len(urlpatterns) - 1
+
+
+def test_both_ways_of_authenticating_are_described() -> None:
+    schemes = document()["components"]["securitySchemes"]
+    assert (schemes["apiKey"]["type"], schemes["apiKey"]["scheme"]) == ("http", "bearer")
+    assert (schemes["portalSession"]["in"], schemes["portalSession"]["name"]) == ("cookie", "sessionid")
+
+
+def parameters(operation_id: str) -> set[tuple[str, str]]:
+    found = next(o for _, _, o in operations() if o["operationId"] == operation_id)
+    return {(parameter["in"], parameter["name"]) for parameter in found["parameters"]}
+
+
+def test_parameters_are_documented() -> None:
+    assert {("query", "cursor"), ("query", "limit"), ("query", "label")} <= parameters("tenants_list")
+    assert ("header", "Idempotency-Key") in parameters("tenants_create")
+    assert ("header", "If-Match") in parameters("tenants_change")
+    assert ("header", "Last-Event-ID") in parameters("operations_events")
+    assert {("query", "from"), ("query", "to"), ("query", "meter")} <= parameters("tenants_usage")
+
+
+READS = {
+    "/plans": "/plans",
+    "/targets": "/targets",
+    "/tenants": "/tenants?limit=1",
+    "/tenants/{slug}": "/tenants/acme",
+    "/tenants/{slug}/resources": "/tenants/acme/resources",
+    "/tenants/{slug}/outputs": "/tenants/acme/outputs",
+    "/tenants/{slug}/health": "/tenants/acme/health",
+    "/tenants/{slug}/timeline": "/tenants/acme/timeline",
+    "/tenants/{slug}/usage": "/tenants/acme/usage?meter=input_tokens&group_by=model",
+    "/tenants/{slug}/usage-report": "/tenants/acme/usage-report",
+    "/tenants/{slug}/invoice-preview": "/tenants/acme/invoice-preview",
+    "/operations": "/operations",
+    "/operations/{operation_id}": "/operations/{operation}",
+    "/operations/{operation_id}/events": "/operations/{operation}/events",
+    "/operations/{operation_id}/plan": "/operations/{operation}/plan",
+    "/meters": "/meters",
+    "/api-keys": "/api-keys",
+    "/audit-events": "/audit-events",
+    "/audit-events/verify": "/audit-events/verify",
+}
+
+
+@pytest.fixture
+def furnished(acme: Acme, owner: Person) -> Acme:
+    """Acme with something in every answer: a failed operation with a plan, a stack, checks and usage."""
+    tenant, operation = acme
+    now = clock.now()
+    owner.api().post("/tenants", {"slug": "globex", "name": "G", "plan": "starter", "target": "local"})
+    assert send(owner.api(), [event("1"), event("2", model="n")], BATCH).json()["accepted"] == 2
+    urn = "urn:pulumi:acme::freehold::freehold:local:Postgres::postgres"
+    named = {"urn": urn, "type": "freehold:local:Postgres", "name": "postgres"}
+    Operation.objects.filter(pk=operation.pk).update(
+        state="planning",
+        plan=[{**named, "op": "create", "diffs": [{"path": "port", "kind": "add"}]}],
+        plan_summary={"create": 1, "update": 0, "replace": 0, "delete": 0, "same": 0},
+    )
+    operation.refresh_from_db()
+    error = {
+        "code": "apply_failed",
+        "title": "It failed",
+        "detail": "port taken",
+        "hint": "Free it.",
+        "urn": urn,
+    }
+    operation_services.operation_fail(operation=operation, error=error, now=now)
+    stack = {
+        "resources": [{**named, "id": "pg", "parent": ""}],
+        "outputs": {
+            "schema_version": 1,
+            "runtime_url": "http://127.0.0.1:21003",
+            "components": [{"name": "postgres", "kind": "postgres", "summary": "s", "details": {"port": 1}}],
+            "billable": [{"meter": "database_hours", "slot": 0, "resource": "postgres", "dimensions": {}}],
+        },
+    }
+    Stack.objects.update_or_create(tenant_id=tenant.id, defaults={"name": "acme", "updated_at": now, **stack})
+    Tenant.objects.filter(pk=tenant.pk).update(
+        health_checks=[{"name": "postgres", "ok": True, "detail": ""}], health_checked_at=now
+    )
+    return acme
+
+
+def test_every_read_is_in_the_table() -> None:
+    assert {path.removeprefix("/api/v1") for path, method, _ in operations() if method == "get"} == set(READS)
+
+
+@pytest.mark.parametrize("path", READS)
+def test_answers_fit_the_document(furnished: Acme, owner: Person, path: str) -> None:
+    address = READS[path].format(operation=furnished[1].id)
+    answer = owner.api().get(address, headers={"accept": "application/json"})
+    assert answer.status_code == 200
+    operation = document()["paths"][f"/api/v1{path}"]["get"]
+    check(answer.json(), operation["responses"]["200"]["content"]["application/json"]["schema"])
+    declared = set(operation["responses"]["200"]["headers"])
+    assert {"X-Request-Id", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"} <= declared
+    assert not [name for name in declared - {"Location", "Retry-After"} if name not in answer.headers]
+
+
+def test_problems_fit_the_document(acme: Acme, owner: Person) -> None:
+    for answer in (
+        owner.api().get("/tenants/nobody"),
+        owner.api().get("/tenants?limit=0"),
+        owner.api().post("/tenants", {"slug": "!"}),
+        owner.api()("PATCH", "/tenants/acme", {"name": "x"}, headers={"if-match": '"old"'}),
+    ):
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        check(answer.json(), {"$ref": "#/components/schemas/Problem"})
+
+
+def test_a_created_tenant_fits_the_document(owner: Person) -> None:
+    body = {"slug": "initech", "name": "I", "plan": "starter", "target": "local"}
+    check(owner.api().post("/tenants", body).json(), {"$ref": "#/components/schemas/TenantOperationAnswer"})
+
+
+def check(body: Any, schema: dict[str, Any]) -> None:
+    """Members that the document does not know are faults too, except where an error may add some."""
+    components = {
+        name: closed(shape) if name not in ("Problem", "OperationError") else shape
+        for name, shape in document()["components"]["schemas"].items()
+    }
+    validator = Draft202012Validator({**schema, "components": {"schemas": components}})
+    found = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(body)]
+    assert found == []
+
+
+def closed(shape: dict[str, Any]) -> dict[str, Any]:
+    return {**shape, "additionalProperties": False} if "properties" in shape else shape
+
+
+def test_the_document_and_its_page_are_served_from_here_alone(db: None) -> None:
+    import re
+
+    client = Client()
+    served = client.get("/api/schema/", headers={"accept": "application/json"})
+    assert served.status_code == 200
+    assert served.json()["openapi"].startswith("3.1")
+    page = client.get("/api/docs/")
+    assert page.status_code == 200
+    html = page.content.decode()
+    addresses = re.findall(r"""(?:src|href)=["']([^"']+)""", html)
+    assert addresses
+    assert [address for address in addresses if not address.startswith("/") or address.startswith("//")] == []
+    # Split view: the page holds no script of its own, which the policy would refuse.
+    assert not re.search(r"<script>(?!\s*</script>)", html)
+    for address in addresses:
+        assert client.get(address).status_code == 200, address
+    script = client.get(next(a for a in addresses if "script" in a)).content.decode()
+    assert "http://" not in script
+    assert "https://" not in script
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "script-src" not in policy
