@@ -38,7 +38,23 @@ class RunnerJob(Contract):
 
 
 class RunnerDecision(Contract):
+    """`state_hash` is what the state must still be when the apply begins; None when nothing was approved."""
+
     proceed: bool
+    state_hash: str | None = None
+
+
+class PlanFacts(Contract):
+    """What a plan was computed from, as the runner saw it. An approval binds to these (design.md section 1).
+
+    `program_hash` covers the source of the target programs, providers and contracts; `state_hash` the stack's
+    exported state with secrets as ciphertext, empty for a stack without state.
+    """
+
+    program_hash: str
+    state_hash: str
+    cli_version: str
+    sdk_version: str
 
 
 class PlanSummary(Contract):
@@ -57,7 +73,7 @@ class EngineEvent(Contract):
     kinds: `phase` (data: name, state=started|finished), `resource` (data: urn, type, name, op,
     state=planned|started|done|failed, plus `diffs` when planned), `diagnostic` (severity, message, urn),
     `summary` (PlanSummary fields, duration_s, phase), `outputs` (values, secrets), `state` (version,
-    resources, resource_count), `failed` (code, title, detail, hint, resource), `finished`.
+    resources; after a preview instead: plan, facts), `failed` (code, title, detail, hint, resource), `finished`.
     """
 
     kind: Literal["phase", "resource", "diagnostic", "summary", "outputs", "state", "failed", "finished"]

@@ -91,6 +91,7 @@ class OperationVerbApi(Api):
     @extend_schema_serializer(component_name="OperationVerbRequest")
     class InputSerializer(serializers.Serializer[Any]):
         reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
+        plan_id = serializers.UUIDField(required=False, allow_null=True, default=None)
 
     @documented(
         "operations_act",
@@ -112,7 +113,9 @@ class OperationVerbApi(Api):
         def work() -> Answer:
             match verb:
                 case "approve":
-                    moved = services.operation_approve(operation=operation, actor=actor, now=now)
+                    moved = services.operation_approve(
+                        operation=operation, actor=actor, now=now, plan_id=body["plan_id"], comment=body["reason"]
+                    )
                 case "reject":
                     moved = services.operation_reject(
                         operation=operation, actor=actor, reason=body["reason"], now=now

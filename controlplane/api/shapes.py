@@ -148,6 +148,7 @@ class OperationShape(Shape):
     waiting_for = CharField(allow_null=True)
     steps = StepShape(many=True)
     progress = ProgressShape()
+    plan_id = UUIDField(allow_null=True, help_text="the newest plan; `approve` names it")
     plan_summary = PlanSummaryShape(allow_null=True)
     cost = CostShape()
     attempt = IntegerField()
@@ -190,8 +191,31 @@ class PlannedResourceShape(Shape):
     diffs = DiffShape(many=True)
 
 
+class ApprovalShape(Shape):
+    needed = BooleanField()
+    reason = CharField(allow_null=True)
+
+
+class PlanBindingShape(Shape):
+    """What an approval binds to: the apply is refused when any of it moved."""
+
+    plan_id = UUIDField()
+    program_hash = CharField()
+    spec_hash = CharField()
+    state_version = IntegerField()
+    state_hash = CharField(allow_blank=True)
+    cli_version = CharField()
+    sdk_version = CharField()
+    changes_hash = CharField()
+    computed_at = DateTimeField()
+    expires_at = DateTimeField()
+
+
 class OperationPlanShape(Shape):
     operation = UUIDField()
+    plan_id = UUIDField(allow_null=True)
+    approval = ApprovalShape()
+    binds_to = PlanBindingShape(allow_null=True)
     summary = PlanSummaryShape(allow_null=True)
     resources = PlannedResourceShape(many=True)
     cost = CostShape()
@@ -276,6 +300,7 @@ class PlanShape(Shape):
     name = CharField()
     description = CharField()
     deletion_protection = BooleanField()
+    approval = ChoicesField("always", "stateful", "never")
     sizes = serializers.DictField(
         child=serializers.DictField(child=AnyField()), help_text="part of the stack: its settings"
     )

@@ -120,13 +120,15 @@ def plan(operation_id: str, json_output: JsonFlag = False) -> None:
     if json_output:
         print_json(body)
         return
+    say(f"plan {body['plan_id']}")
     changed = [r for r in body["resources"] if r["op"] != "same"]
     rows = [(r["op"], r["type"], r["name"], ", ".join(d["path"] for d in r["diffs"])) for r in changed]
     print_table(("op", "type", "name", "properties"), rows)
 
 
-def _verb(operation_id: str, verb: str, reason: str, as_json: bool) -> None:
-    body = api_connect().post(f"operations/{operation_id}/{verb}", {"reason": reason} if reason else {})
+def _verb(operation_id: str, verb: str, reason: str, as_json: bool, *, plan_id: str | None = None) -> None:
+    sent = {name: value for name, value in (("reason", reason), ("plan_id", plan_id)) if value}
+    body = api_connect().post(f"operations/{operation_id}/{verb}", sent)
     if as_json:
         print_json(body["operation"])
     else:
@@ -134,9 +136,14 @@ def _verb(operation_id: str, verb: str, reason: str, as_json: bool) -> None:
 
 
 @app.command()
-def approve(operation_id: str, reason: ReasonOption = "", json_output: JsonFlag = False) -> None:
-    """Let an operation that waits for approval go on."""
-    _verb(operation_id, "approve", reason, json_output)
+def approve(
+    operation_id: str,
+    plan: Annotated[str | None, typer.Option(help="The plan's id, as `operations plan` shows it")] = None,
+    reason: ReasonOption = "",
+    json_output: JsonFlag = False,
+) -> None:
+    """Let an operation that waits for approval go on, if nothing its plan was computed from has moved."""
+    _verb(operation_id, "approve", reason, json_output, plan_id=plan)
 
 
 @app.command()

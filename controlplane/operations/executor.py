@@ -7,16 +7,19 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
 from django.conf import settings
 
-from contracts.engine import EngineEvent, RunnerJob
+from contracts.engine import EngineEvent, PlanFacts, RunnerJob
 from contracts.stack import StackSpec
 from controlplane.core import clock
+from controlplane.core.ids import uuid7
 from controlplane.operations import services, states
+from controlplane.operations.binding import PlanBinding, approval_reason, binding_make, binding_moved
 from controlplane.operations.events import events_append
 from controlplane.operations.models import Operation, Stack
 from controlplane.operations.process import (
@@ -181,6 +184,7 @@ class _Execution:
                     }
             case "state" if "plan" in data:
                 self.plan = list(data["plan"])
+                self.facts = PlanFacts.model_validate(data["facts"])
             case "state":
                 self.state = data
             case "outputs":
@@ -194,7 +198,10 @@ class _Execution:
         if name == "preview" and state == "started":
             self._step_begin(states.STEP_PLAN)
         elif name == "preview":
-            services.operation_planned(operation=self.operation, summary=self.summary, plan=self.plan)
+            self.binding = self._bind()
+            services.operation_planned(
+                operation=self.operation, summary=self.summary, plan=self.plan, binding=self.binding
+            )
             self._step_end(states.STEP_PLAN, plan_sentence(self.summary))
             self._decide(runner)
         elif state == "finished":
@@ -204,14 +211,43 @@ class _Execution:
         """After the plan: stop (a preview), park for a person, or go on."""
         if self.operation.kind == states.PREVIEW or self.stop_reason:
             runner.decide(False)
-        elif self.operation.requires_approval and not self.operation.approved_by:
-            if not services.operation_await_approval(operation=self.operation, now=clock.now()):
-                raise LeaseLostError
-            self.parked = True
+            return
+        reason = approval_reason(
+            kind=self.operation.kind,
+            rule=self.operation.approval_rule,
+            requested=self.operation.requires_approval,
+            plan=self.plan,
+        )
+        approved = self.operation.approved_binding
+        moved = binding_moved(PlanBinding.model_validate(approved), self.binding) if approved else []
+        if reason is not None and (approved is None or moved):
+            self._park(reason, moved)
             runner.decide(False)
         else:
             self._begin_apply()
-            runner.decide(True)
+            runner.decide(True, state_hash=self.binding.state_hash if approved else None)
+
+    def _park(self, reason: str, moved: list[str]) -> None:
+        """Leaves the plan to a person; when an approved one no longer stands, says which part moved."""
+        parked = services.operation_await_approval(
+            operation=self.operation, reason=reason, moved=moved, now=clock.now()
+        )
+        if not parked:
+            raise LeaseLostError
+        self.parked = True
+
+    def _bind(self) -> PlanBinding:
+        now = clock.now()
+        stack = Stack.objects.filter(tenant_id=self.operation.tenant_id).first()
+        return binding_make(
+            plan_id=uuid7(),
+            facts=self.facts,
+            spec=self.spec,
+            state_version=stack.state_version if stack else 0,
+            plan=self.plan,
+            computed_at=now,
+            expires_at=now + timedelta(seconds=settings.FREEHOLD_PLAN_TTL_S),
+        )
 
     def _begin_apply(self) -> None:
         if not services.operation_apply_begin(operation=self.operation, now=clock.now()):
@@ -259,6 +295,8 @@ class _Execution:
     # --- small writes --------------------------------------------------------------------------------
     summary: dict[str, Any] = {}
     plan: list[dict[str, Any]] = []
+    facts: PlanFacts
+    binding: PlanBinding
 
     def _flush(self, batch: list[tuple[str, Mapping[str, Any]]]) -> None:
         if batch:

@@ -37,7 +37,13 @@ class Operation(models.Model):
     priority = models.PositiveSmallIntegerField(default=states.PRIORITY_PERSON)
     spec = models.JSONField()
     requires_approval = models.BooleanField(default=False)
+    approval_rule = models.CharField(max_length=16, default="stateful")
+    #: Why the plan waits for a person; empty when it does not.
+    approval_reason = models.CharField(max_length=500, blank=True)
     approved_by = models.CharField(max_length=200, blank=True)
+    #: What the newest plan was computed from (binding.PlanBinding), and the one that was approved.
+    binding = models.JSONField(null=True)
+    approved_binding = models.JSONField(null=True)
     attempt = models.PositiveSmallIntegerField(default=1)
     progress_done = models.PositiveIntegerField(default=0)
     progress_total = models.PositiveIntegerField(default=0)

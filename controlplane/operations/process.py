@@ -100,8 +100,8 @@ class RunnerProcess:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
 
-    def decide(self, proceed: bool) -> None:
-        self._write(RunnerDecision(proceed=proceed).model_dump_json())
+    def decide(self, proceed: bool, *, state_hash: str | None = None) -> None:
+        self._write(RunnerDecision(proceed=proceed, state_hash=state_hash).model_dump_json())
 
     def next(self, timeout_s: float) -> EngineEvent | None:
         """The next event; None after `timeout_s`. EOFError once the runner closed its end."""

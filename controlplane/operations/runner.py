@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from contracts.engine import EngineEvent, RunnerDecision, RunnerJob
+from controlplane.operations.facts import facts_of, state_hash
 from controlplane.operations.translate import PhaseLog, failure_of
 
 
@@ -42,13 +43,13 @@ def _read_job() -> RunnerJob:
     return RunnerJob.model_validate_json(sys.stdin.readline())
 
 
-def _read_decision() -> bool:
+def _read_decision() -> RunnerDecision:
     line = sys.stdin.readline()
     # A parent that died closes the pipe: without a decision nothing is applied.
-    return bool(line.strip()) and RunnerDecision.model_validate_json(line).proceed
+    return RunnerDecision.model_validate_json(line) if line.strip() else RunnerDecision(proceed=False)
 
 
-def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], bool]) -> int:
+def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]) -> int:
     """Carries the job out; 0 when it succeeded or was not to be applied, 1 when it failed."""
     from pulumi import automation as auto
 
@@ -78,11 +79,17 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], bool]) -> int:
                 stack.preview_destroy(on_event=_forward(log, reporter), color="never")
             else:
                 stack.preview(on_event=_forward(log, reporter), color="never", diff=True, refresh=job.refresh)
-            reporter.send(EngineEvent(kind="state", data={"plan": log.plan}))
+            facts = facts_of(job, stack)
+            reporter.send(EngineEvent(kind="state", data={"plan": log.plan, "facts": facts.model_dump()}))
             _phase(reporter, "preview", "finished")
-            if job.action == "preview" or not decide():
+            decision = decide()
+            if job.action == "preview" or not decision.proceed:
                 reporter.send(EngineEvent(kind="finished"))
                 return 0
+            if decision.state_hash is not None and state_hash(job, stack) != decision.state_hash:
+                # The last look before the first change: somebody else wrote the state after our plan.
+                reporter.send(EngineEvent(kind="failed", data=_stale()))
+                return 1
         log = PhaseLog(job.action)
         _apply(job, stack, log, reporter)
     except Exception as error:  # whatever went wrong, the operator sees the engine's own words
@@ -94,6 +101,16 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], bool]) -> int:
         return 1
     reporter.send(EngineEvent(kind="finished"))
     return 0
+
+
+def _stale() -> dict[str, object]:
+    return {
+        "code": "plan_stale",
+        "title": "The stack's state moved after the plan was approved",
+        "detail": "Nothing was changed.",
+        "hint": "Retry: a fresh plan is computed and waits for approval.",
+        "resource": None,
+    }
 
 
 def _apply(job: RunnerJob, stack: "object", log: PhaseLog, reporter: Reporter) -> None:

@@ -53,7 +53,8 @@ class Queueing:
 def operation_queueing(*, operation: Operation) -> Queueing:
     """The true place in the queue, and what the operation waits for; nothing for one that does not wait."""
     if operation.state == states.AWAITING_APPROVAL:
-        return Queueing(None, "a person's approval")
+        until = (operation.binding or {}).get("expires_at")
+        return Queueing(None, "a person's approval" + (f", until {until}" if until else ""))
     if operation.state != states.QUEUED:
         return Queueing(None, None)
     ahead = Operation.objects.filter(state=states.QUEUED).filter(
@@ -104,6 +105,7 @@ def operation_representation(operation: Operation, *, slug: str) -> dict[str, An
             for step in operation.steps.all()
         ],
         "progress": {"done": operation.progress_done, "total": operation.progress_total},
+        "plan_id": (operation.binding or {}).get("plan_id"),
         "plan_summary": operation.plan_summary,
         # No price table covers the local target: it runs on a machine that is paid for anyway.
         "cost": {"monthly_before": None, "monthly_after": None, "currency": "USD"},
@@ -116,12 +118,16 @@ def operation_representation(operation: Operation, *, slug: str) -> dict[str, An
 
 
 def plan_representation(operation: Operation) -> dict[str, Any]:
-    """{operation, summary, resources: [{urn, type, name, op, diffs: [{path, kind}]}]}; what destroys comes first."""
+    """{operation, plan_id, approval, binds_to, summary, cost, resources: [{urn, type, name, op, diffs}]}; what
+    destroys comes first, and of properties only paths are told."""
     order = {"delete": 0, "replace": 1, "update": 2, "create": 3}
     resources = sorted(operation.plan or [], key=lambda r: (order.get(r["op"], 9), r["type"], r["name"]))
     return {
         "operation": str(operation.id),
+        "plan_id": (operation.binding or {}).get("plan_id"),
         "summary": operation.plan_summary,
+        "approval": {"needed": bool(operation.approval_reason), "reason": operation.approval_reason or None},
+        "binds_to": operation.binding,
         "resources": resources,
         "cost": {"monthly_before": None, "monthly_after": None, "currency": "USD"},
     }

@@ -12,8 +12,9 @@ from django.db.models import Exists, F, OuterRef
 
 from contracts.stack import StackSpec
 from controlplane.core.audit import audit_record
-from controlplane.core.errors import Conflict
+from controlplane.core.errors import Conflict, PermissionDenied
 from controlplane.operations import locks, states
+from controlplane.operations.binding import APPROVE_STATEFUL, PlanBinding
 from controlplane.operations.doorbell import doorbell_ring_on_commit
 from controlplane.operations.events import events_append
 from controlplane.operations.models import Operation, Step
@@ -31,6 +32,7 @@ def operation_create(
     now: datetime,
     reason: str = "",
     requires_approval: bool = False,
+    approval_rule: str = APPROVE_STATEFUL,
     priority: int = states.PRIORITY_PERSON,
 ) -> Operation:
     """Queues an operation with its steps and rings the doorbell once the transaction is through."""
@@ -41,6 +43,7 @@ def operation_create(
         requested_by=actor,
         reason=reason,
         requires_approval=requires_approval,
+        approval_rule=approval_rule,
         priority=priority,
         created_at=now,
         queued_at=now,
@@ -98,6 +101,8 @@ def operation_claim(*, worker: str, now: datetime) -> Operation | None:
     if moved != 1:
         return None
     operation = Operation.objects.get(pk=candidate)
+    operation.spec = operation_subject().spec(operation=operation).model_dump(mode="json")
+    operation.save(update_fields=["spec"])
     events_append(
         operation_id=operation.id,
         at=now,
@@ -145,24 +150,28 @@ def _move(
 
 
 def operation_planned(
-    *, operation: Operation, summary: Mapping[str, Any], plan: list[dict[str, Any]]
+    *, operation: Operation, summary: Mapping[str, Any], plan: list[dict[str, Any]], binding: PlanBinding
 ) -> None:
-    """Stores what the engine would do."""
+    """Stores what the engine would do, and what that was computed from."""
     total = sum(int(summary.get(key, 0)) for key in ("create", "update", "replace", "delete"))
     Operation.objects.filter(pk=operation.pk, lease_token=operation.lease_token).update(
-        plan_summary=dict(summary), plan=plan, progress_total=total
+        plan_summary=dict(summary), plan=plan, progress_total=total, binding=binding.model_dump(mode="json")
     )
     operation.refresh_from_db()
 
 
-def operation_await_approval(*, operation: Operation, now: datetime) -> bool:
-    return _move(
-        operation,
-        states.AWAITING_APPROVAL,
-        now=now,
-        fields={"lease_expires_at": None},
-        data={"why": "This change was requested with approval."},
-    )
+def operation_await_approval(*, operation: Operation, reason: str, moved: list[str], now: datetime) -> bool:
+    """Parks the operation with its fresh plan. `moved` names the parts by which an approved plan went stale."""
+    data: dict[str, Any] = {"why": reason}
+    if moved:
+        data["plan_stale"] = moved
+    fields = {
+        "lease_expires_at": None,
+        "approval_reason": reason[:500],
+        "approved_by": "",
+        "approved_binding": None,
+    }
+    return _move(operation, states.AWAITING_APPROVAL, now=now, fields=fields, data=data)
 
 
 def operation_apply_begin(*, operation: Operation, now: datetime) -> bool:
@@ -233,15 +242,56 @@ def step_end(*, operation: Operation, name: str, detail: str, now: datetime) -> 
 
 
 @transaction.atomic
-def operation_approve(*, operation: Operation, actor: str, now: datetime) -> Operation:
-    """Lets a parked operation go on: it is queued again, plans afresh and applies."""
+def operation_approve(
+    *, operation: Operation, actor: str, now: datetime, plan_id: UUID | None = None, comment: str = ""
+) -> Operation:
+    """Approves the plan that is shown, and binds to it: the operation is queued, plans again under the lease, and
+    applies only if nothing the plan was computed from has moved.
+
+    Raises Conflict (`plan_stale`) when `plan_id` is not the plan that waits, or when that has expired;
+    PermissionDenied when the requester approves where two persons are needed.
+    """
+    current = locks.operation_lock(operation.pk)
+    if current.state != states.AWAITING_APPROVAL or current.binding is None:
+        raise _conflict(operation, "approve", "only an operation that awaits approval can be approved")
+    binding = PlanBinding.model_validate(current.binding)
+    if plan_id is not None and plan_id != binding.plan_id:
+        raise _conflict(
+            operation, "approve", f"plan {plan_id} was replaced by {binding.plan_id}", code="plan_stale"
+        )
+    if binding.expires_at <= now:
+        raise _conflict(operation, "approve", f"plan {binding.plan_id} expired", code="plan_stale")
+    if settings.FREEHOLD_TWO_PERSON_APPROVAL and actor == current.requested_by:
+        raise PermissionDenied(
+            "Whoever requested an operation may not approve it.",
+            code="second_person_needed",
+            hint="Ask another person with the scope operations:approve.",
+        )
     moved = Operation.objects.filter(pk=operation.pk, state=states.AWAITING_APPROVAL).update(
-        state=states.QUEUED, approved_by=actor, queued_at=now
+        state=states.QUEUED, approved_by=actor, approved_binding=current.binding, queued_at=now
     )
     if moved != 1:
-        raise _conflict(operation, "approve", "only an operation that awaits approval can be approved")
-    _requeued(operation, actor, "approved", now)
+        raise _conflict(operation, "approve", "it was decided meanwhile")
+    _requeued(operation, actor, "approved", now, plan_id=str(binding.plan_id), comment=comment)
     return operation
+
+
+@transaction.atomic
+def approvals_expire(*, now: datetime) -> int:
+    """Ends operations whose plan waited longer than it may. How many."""
+    ended = 0
+    for operation in Operation.objects.filter(
+        state=states.AWAITING_APPROVAL, binding__expires_at__lte=now.isoformat().replace("+00:00", "Z")
+    ):
+        moved = Operation.objects.filter(pk=operation.pk, state=states.AWAITING_APPROVAL).update(
+            state=states.CANCELED, finished_at=now
+        )
+        if moved == 1:
+            _ended_by_person(
+                operation, "system:expiry", "expired", "Nobody decided before the plan expired.", now
+            )
+            ended += 1
+    return ended
 
 
 @transaction.atomic
@@ -291,6 +341,9 @@ def operation_retry(*, operation: Operation, actor: str, now: datetime) -> Opera
         finished_at=None,
         cancel_requested_at=None,
         error=None,
+        # A retry is a new decision: what was approved before was another plan.
+        approved_by="",
+        approved_binding=None,
     )
     if moved != 1:
         raise _conflict(operation, "retry", "only a failed or canceled operation can be retried")
@@ -299,11 +352,11 @@ def operation_retry(*, operation: Operation, actor: str, now: datetime) -> Opera
     return operation
 
 
-def _requeued(operation: Operation, actor: str, verb: str, now: datetime) -> None:
+def _requeued(operation: Operation, actor: str, verb: str, now: datetime, **extra: Any) -> None:
     operation.refresh_from_db()
     data = {"state": states.QUEUED, "attempt": operation.attempt, "by": actor, "verb": verb}
-    events_append(operation_id=operation.id, at=now, events=[("state", data)])
-    _audit(operation, actor, verb, now)
+    events_append(operation_id=operation.id, at=now, events=[("state", {**data, **extra})])
+    _audit(operation, actor, verb, now, **extra)
     doorbell_ring_on_commit()
 
 

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from contracts.stack import StackSecrets
+from contracts.stack import StackSecrets, StackSpec
 from controlplane.operations.models import Operation
 
 
@@ -27,6 +27,10 @@ class Verification:
 
 class OperationSubject(Protocol):
     """`started` and `finished` run inside the transaction of the operation's own transition."""
+
+    def spec(self, *, operation: Operation) -> StackSpec:
+        """The stack as it should be now; asked for at each claim, so that no attempt applies an outdated wish."""
+        ...
 
     def secrets(self, *, operation: Operation) -> StackSecrets: ...
 

@@ -9,7 +9,7 @@ from controlplane.operations.doorbell import WORK_TASK, doorbell_ring
 from controlplane.operations.executor import operation_execute
 from controlplane.operations.reaper import operations_reap
 from controlplane.operations.selectors import operations_claimable
-from controlplane.operations.services import operation_claim
+from controlplane.operations.services import approvals_expire, operation_claim
 
 
 @shared_task(name=WORK_TASK)
@@ -26,5 +26,6 @@ def operations_work_task() -> int:
 def operations_sweep_task() -> None:
     """Rings again for what a lost doorbell left behind, and settles what lost its executor."""
     operations_reap(now=clock.now())
+    approvals_expire(now=clock.now())
     for _ in range(operations_claimable()):
         doorbell_ring()

@@ -130,6 +130,14 @@ def live_context(principal: Principal, operation: Operation, *, cursor: int) -> 
     }
 
 
+def plan_id_of(raw: str) -> UUID | None:
+    """The plan that the page showed: approving binds to it, and not to one that came since."""
+    try:
+        return UUID(raw)
+    except ValueError:
+        return None
+
+
 @page(roles.OPERATIONS_READ, methods=("POST",))
 def operation_verb(request: HttpRequest, principal: Principal, operation_id: UUID, verb: str) -> HttpResponse:
     """`approve`, `reject`, `cancel`, `retry`: the same services as the API's verbs."""
@@ -142,7 +150,9 @@ def operation_verb(request: HttpRequest, principal: Principal, operation_id: UUI
     def work() -> str:
         match verb:
             case "approve":
-                operation_approve(operation=found, actor=actor, now=now)
+                operation_approve(
+                    operation=found, actor=actor, now=now, plan_id=plan_id_of(request.POST.get("plan_id", ""))
+                )
             case "reject":
                 reason = request.POST.get("reason", "")[:500]
                 operation_reject(operation=found, actor=actor, reason=reason, now=now)

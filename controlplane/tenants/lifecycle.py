@@ -14,6 +14,7 @@ from controlplane.operations.subject import Verification
 from controlplane.tenants import states
 from controlplane.tenants.health import runtime_probe_until
 from controlplane.tenants.models import Tenant
+from controlplane.tenants.stack_spec import stack_spec_of
 
 VERIFY_DEADLINE_S = 20.0
 
@@ -24,6 +25,9 @@ def secrets_context(tenant_id: object) -> str:
 
 class TenantSubject:
     """Implements controlplane.operations.subject.OperationSubject."""
+
+    def spec(self, *, operation: Operation) -> StackSpec:
+        return stack_spec_of(operation.tenant)
 
     def secrets(self, *, operation: Operation) -> StackSecrets:
         tenant = operation.tenant

@@ -3,7 +3,7 @@
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -43,6 +43,8 @@ class Plan(Contract):
     name: str
     description: str
     deletion_protection: bool
+    #: When a person must approve a change: always, stateful (data would be lost), never.
+    approval: Literal["always", "stateful", "never"] = "stateful"
     sizes: Sizes
     limits: Limits
     rate_card: dict[str, Any]

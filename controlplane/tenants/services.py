@@ -248,6 +248,7 @@ def _operation(
         actor=principal.actor,
         reason=reason,
         requires_approval=requires_approval,
+        approval_rule=plans()[tenant.plan].approval,
         now=now,
     )
 

@@ -1,5 +1,6 @@
 """The executor with the real runner, the real Pulumi CLI and the local target: success, failure, retry, cancel."""
 
+import json
 import os
 import signal
 import socket
@@ -11,16 +12,17 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 
 from controlplane.accounts import roles
 from controlplane.accounts.services import team_create
 from controlplane.core import clock
 from controlplane.operations import services, states
 from controlplane.operations.executor import operation_execute, operation_log_path
-from controlplane.operations.models import Operation, OperationEvent
+from controlplane.operations.models import Operation, OperationEvent, Stack
 from controlplane.operations.process import operation_mark
 from controlplane.tenants.models import Tenant
-from controlplane.tenants.services import tenant_create, tenant_delete
+from controlplane.tenants.services import tenant_create, tenant_delete, tenant_operate
 from embedded.processes import processes_marked
 from tests.support.people import Person, person_make
 
@@ -176,6 +178,74 @@ def test_a_killed_runner_fails_the_operation_and_the_next_run_clears_the_lock(pe
     assert run().state == states.SUCCEEDED
     tenant.refresh_from_db()
     assert (tenant.lifecycle, tenant.stack.lock_suspect) == ("active", False)
+
+
+def park(person: Person) -> Operation:
+    """An update of an active tenant whose plan waits for a person."""
+    tenant = Tenant.objects.get(slug="acme")
+    Tenant.objects.filter(pk=tenant.pk).update(overrides={"cache": {"max_memory_mb": 32}})
+    tenant.refresh_from_db()
+    tenant_operate(
+        principal=person.principal, tenant=tenant, kind="update", requires_approval=True, now=clock.now()
+    )
+    parked = run()
+    assert (parked.state, parked.plan_summary["update"] > 0) == (states.AWAITING_APPROVAL, True)
+    services.operation_approve(operation=parked, actor="owner", now=clock.now())
+    return parked
+
+
+def assert_stale(operation: Operation, named: str, before: dict[str, str]) -> None:
+    """Refused under the lease with nothing changed, the reason named, and a fresh plan waiting."""
+    again = run()
+    assert (again.pk, again.state) == (operation.pk, states.AWAITING_APPROVAL)
+    told = OperationEvent.objects.filter(operation=operation, type="state").last()
+    assert told is not None
+    assert named in told.data["plan_stale"]
+    assert again.binding["plan_id"] != operation.binding["plan_id"]
+    assert (again.approved_by, again.approved_binding) == ("", None)
+    assert state_files(before) == before
+
+
+def state_files(like: dict[str, str]) -> dict[str, str]:
+    """Path -> content of the backend's stack files."""
+    return {path: Path(path).read_text() for path in like}
+
+
+def test_an_approval_binds_to_state_config_and_nothing_else_is_applied(
+    person: Person, tmp_path: Path
+) -> None:
+    provision(person)
+    assert run().state == states.SUCCEEDED
+    stack_file = str(next((tmp_path / "state" / ".pulumi" / "stacks").rglob("acme.json")))
+
+    # 1. The state is written by hand, with the plain command's file.
+    operation = park(person)
+    document = json.loads(Path(stack_file).read_text())
+    resources = document["checkpoint"]["latest"]["resources"]
+    next(r for r in resources if r["type"] == "local:index:RedisServer")["protect"] = True
+    Path(stack_file).write_text(json.dumps(document))
+    assert_stale(operation, "the stack's state", {stack_file: Path(stack_file).read_text()})
+
+    # 2. The tenant's configuration changes between plan and approval.
+    operation.refresh_from_db()
+    services.operation_approve(operation=operation, actor="owner", now=clock.now())
+    Tenant.objects.update(overrides={"cache": {"max_memory_mb": 48}})
+    operation.refresh_from_db()
+    assert_stale(operation, "the tenant's specification", {stack_file: Path(stack_file).read_text()})
+
+    # 3. Another operation changed the stack meanwhile.
+    operation.refresh_from_db()
+    services.operation_approve(operation=operation, actor="owner", now=clock.now())
+    Stack.objects.update(state_version=F("state_version") + 1)
+    operation.refresh_from_db()
+    assert_stale(
+        operation, "the stack's state (another operation ran)", {stack_file: Path(stack_file).read_text()}
+    )
+
+    # Nothing moved: it is applied.
+    operation.refresh_from_db()
+    services.operation_approve(operation=operation, actor="owner", now=clock.now())
+    assert run().state == states.SUCCEEDED
 
 
 def test_an_operation_with_approval_parks_after_the_plan(person: Person, tmp_path: Path) -> None:

@@ -1,18 +1,20 @@
 """Creating, claiming and moving operations: guards, races, retries."""
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import IntegrityError, connection
 
+from contracts.engine import PlanFacts
 from contracts.stack import StackSpec
 from controlplane.core import clock
-from controlplane.core.errors import Conflict
+from controlplane.core.errors import Conflict, PermissionDenied
 from controlplane.core.models import AuditEvent
 from controlplane.operations import services, states
+from controlplane.operations.binding import binding_make
 from controlplane.operations.models import Operation, OperationEvent
 from controlplane.operations.reaper import operations_reap
 from controlplane.operations.selectors import operation_queueing
@@ -192,14 +194,59 @@ def test_cancel_is_immediate_while_queued_and_a_request_while_running(acme: Acme
         services.operation_cancel(operation=running, actor="owner", now=clock.now())
 
 
-def test_approval_parks_and_requeues(acme: Acme) -> None:
-    operation = claim()
-    assert services.operation_await_approval(operation=operation, now=clock.now())
-    assert operation_queueing(operation=operation).waiting_for == "a person's approval"
-    approved = services.operation_approve(operation=operation, actor="owner", now=clock.now())
+def park(now: datetime | None = None) -> Operation:
+    """A claimed operation whose plan waits for a person."""
+    operation, moment = claim(), now or clock.now()
+    facts = PlanFacts(program_hash="p", state_hash="s", cli_version="1", sdk_version="1")
+    binding = binding_make(
+        plan_id=uuid4(),
+        facts=facts,
+        spec=_spec(operation),
+        state_version=0,
+        plan=[],
+        computed_at=moment,
+        expires_at=moment + timedelta(hours=1),
+    )
+    services.operation_planned(operation=operation, summary={"create": 1}, plan=[], binding=binding)
+    assert services.operation_await_approval(operation=operation, reason="asked for", moved=[], now=moment)
+    return operation
+
+
+def test_approval_names_the_plan_and_requeues(acme: Acme) -> None:
+    operation = park()
+    waiting = operation_queueing(operation=operation).waiting_for
+    assert waiting is not None
+    assert waiting.startswith("a person's approval, until ")
+    with pytest.raises(Conflict, match="was replaced by") as refused:
+        services.operation_approve(operation=operation, actor="owner", plan_id=uuid4(), now=clock.now())
+    assert refused.value.code == "plan_stale"
+    plan_id = UUID(operation.binding["plan_id"])
+    approved = services.operation_approve(
+        operation=operation, actor="owner", plan_id=plan_id, now=clock.now()
+    )
     assert (approved.state, approved.approved_by) == (states.QUEUED, "owner")
+    assert approved.approved_binding == approved.binding
     with pytest.raises(Conflict):
         services.operation_reject(operation=operation, actor="owner", reason="", now=clock.now())
+
+
+def test_an_expired_plan_cannot_be_approved_and_ends(acme: Acme) -> None:
+    operation = park(clock.now() - timedelta(hours=2))
+    with pytest.raises(Conflict, match="expired"):
+        services.operation_approve(operation=operation, actor="owner", now=clock.now())
+    assert services.approvals_expire(now=clock.now() - timedelta(hours=2)) == 0
+    assert services.approvals_expire(now=clock.now()) == 1
+    operation.refresh_from_db()
+    assert operation.state == states.CANCELED
+
+
+def test_the_requester_may_not_approve_where_two_persons_are_needed(acme: Acme, settings: Any) -> None:
+    settings.FREEHOLD_TWO_PERSON_APPROVAL = True
+    operation = park()
+    with pytest.raises(PermissionDenied):
+        services.operation_approve(operation=operation, actor=operation.requested_by, now=clock.now())
+    assert Operation.objects.get().state == states.AWAITING_APPROVAL
+    services.operation_approve(operation=operation, actor="user:tom@example.com", now=clock.now())
 
 
 def test_the_reaper_ends_what_lost_its_executor_and_nothing_else(acme: Acme) -> None:

@@ -1,0 +1,49 @@
+"""What a plan was computed from, seen by the runner: program source, exported state, versions. No Django."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from pulumi import automation as auto
+
+from contracts.engine import PlanFacts, RunnerJob
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+#: What decides which resources a program wants, and how the provider treats them.
+_PROGRAM_ROOMS = ("contracts", "stacks")
+
+
+def facts_of(job: RunnerJob, stack: auto.Stack) -> PlanFacts:
+    return PlanFacts(
+        program_hash=program_hash(_ROOT),
+        state_hash=state_hash(job, stack),
+        cli_version=str(stack.workspace.pulumi_version),
+        sdk_version=version("pulumi"),
+    )
+
+
+def program_hash(root: Path) -> str:
+    """SHA-256 over paths and contents of the programs' source."""
+    digest = hashlib.sha256()
+    for room in _PROGRAM_ROOMS:
+        for path in sorted((root / room).rglob("*.py")):
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(root)}\0{len(content)}\0".encode())
+            digest.update(content)
+    return digest.hexdigest()
+
+
+def state_hash(job: RunnerJob, stack: auto.Stack) -> str:
+    """SHA-256 over resources and pending operations as exported, secrets as ciphertext; "" without a state.
+
+    Not Stack.export_state: that one asks for plaintext secrets.
+    """
+    command = stack.workspace.pulumi_command
+    argv = ["stack", "export", "--stack", job.spec.qualified_stack_name]
+    result = command.run(argv, job.work_dir, dict(job.env))
+    deployment = json.loads(result.stdout).get("deployment") or {}
+    resources, pending = deployment.get("resources") or [], deployment.get("pending_operations") or []
+    if not resources and not pending:
+        return ""
+    return hashlib.sha256(json.dumps([resources, pending], sort_keys=True).encode()).hexdigest()
