@@ -17,6 +17,7 @@ from django.http import (
     JsonResponse,
     StreamingHttpResponse,
 )
+from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework.exceptions import MethodNotAllowed, Throttled
@@ -60,6 +61,7 @@ def _wants_json(request: HttpRequest) -> bool:
     return "application/json" in accept and "text/event-stream" not in accept
 
 
+@csrf_exempt  # it reads only; other methods are refused by it
 async def operation_events(request: HttpRequest, operation_id: UUID) -> HttpResponseBase:
     response = await _answer(request, operation_id)
     limit_headers_set(request, response)

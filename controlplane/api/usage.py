@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.invoicing.selectors import invoice_preview
+from billing.metering.catalogue import METERS
 from billing.metering.selectors import meters_list, usage_query
 from billing.metering.windows import WINDOW_SIZES
 from billing.period import period_parse
@@ -31,7 +32,11 @@ from controlplane.tenants.plans import plans
 from controlplane.tenants.selectors import tenant_get
 
 FORMATS = ("json", "csv", "pdf")
-PERIOD = query("period", "month as YYYY-MM; this month if absent")
+PERIOD = query(
+    "period",
+    "month; this month if absent",
+    {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$", "examples": ["2026-11"]},
+)
 
 
 class AnyBodyParser(BaseParser):
@@ -93,12 +98,16 @@ class TenantUsageApi(Api):
         tag="usage",
         parameters=[
             SLUG,
-            query("meter", "as GET /meters lists them", required=True),
+            query("meter", "as GET /meters lists them", required=True, enum=tuple(METERS)),
             query("from", "start; this month's if absent", OpenApiTypes.DATETIME),
             query("to", "end, excluded; this month's if absent", OpenApiTypes.DATETIME),
             query("window", "length of a result", enum=WINDOW_SIZES, default="day"),
             query("group_by", "a dimension of the meter"),
-            query("timezone", "IANA name; days and months are cut in it", default="UTC"),
+            query(
+                "timezone",
+                "IANA name; days and months are cut in it",
+                {"type": "string", "default": "UTC", "examples": ["Europe/Berlin"]},
+            ),
         ],
         answers={200: shapes.UsageShape},
         problems=[404, 422],

@@ -24,6 +24,8 @@ KEY = {"idempotency-key": "k-1"}
         ("GET", "/tenants", 200),
         ("GET", "/tenants/nobody", 404),
         ("GET", "/no/such/path", 404),
+        ("POST", "/no/such/path", 404),
+        ("DELETE", "/api-keys/not-a-uuid", 404),
         ("GET", "/tenants?limit=x", 422),
         ("PUT", "/tenants", 405),
         ("POST", "/operations/01890000-0000-7000-8000-000000000000/events", 405),
