@@ -62,8 +62,14 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "controlplane.cli": ("contracts", "embedded"),
     "controlplane.config": ("contracts", "embedded", "controlplane", "billing"),
     # The runner is a process of its own: it knows the engine's side only, no Django and no database.
-    "controlplane.operations.runner": ("contracts", "controlplane.operations.translate", "stacks"),
+    "controlplane.operations.runner": (
+        "contracts",
+        "controlplane.operations.translate",
+        "controlplane.operations.facts",
+        "stacks",
+    ),
     "controlplane.operations.translate": ("contracts",),
+    "controlplane.operations.facts": ("contracts",),
     "controlplane.fleet.planner": ("contracts", "controlplane.core", "stacks"),
 }
 #: Rooms that run, or must be able to run, where no Django is.
@@ -75,6 +81,7 @@ WITHOUT_DJANGO = (
     "controlplane.cli",
     "controlplane.operations.runner",
     "controlplane.operations.translate",
+    "controlplane.operations.facts",
 )
 DJANGO = ("django", "rest_framework", "drf_spectacular", "allauth", "celery")
 #: Layers inside an app: a module of the left name must not import modules of the right ones, of any app.

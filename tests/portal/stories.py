@@ -5,8 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from billing.metering.services import usage_ingest
+from contracts.engine import PlanFacts
+from contracts.stack import StackSpec
 from controlplane.accounts.access import Principal
+from controlplane.core.ids import uuid7
 from controlplane.operations import services, states
+from controlplane.operations.binding import binding_make
 from controlplane.operations.events import events_append
 from controlplane.operations.models import Operation
 from controlplane.operations.record import stack_record
@@ -79,7 +83,15 @@ def claim(now: datetime) -> Operation:
 def plan(operation: Operation, now: datetime, *, op: str = "create") -> None:
     services.step_begin(operation=operation, name=states.STEP_PLAN, now=now)
     planned = [
-        {"urn": urn(kind, name), "type": kind, "name": name, "op": op, "state": "planned", "phase": "preview"}
+        {
+            "urn": urn(kind, name),
+            "type": kind,
+            "name": name,
+            "op": op,
+            "state": "planned",
+            "phase": "preview",
+            "diffs": [],
+        }
         for name, kind, _ in RESOURCES
     ]
     summary = {"create": 0, "update": 0, "replace": 0, "delete": 0, "same": 0, op: len(RESOURCES)}
@@ -91,7 +103,16 @@ def plan(operation: Operation, now: datetime, *, op: str = "create") -> None:
             ("summary", {**summary, "phase": "preview", "duration_s": 1}),
         ],
     )
-    services.operation_planned(operation=operation, summary=summary, plan=planned)
+    binding = binding_make(
+        plan_id=uuid7(),
+        facts=PlanFacts(program_hash="p", state_hash="", cli_version="3.259.0", sdk_version="3.259.0"),
+        spec=StackSpec.model_validate(operation.spec),
+        state_version=0,
+        plan=planned,
+        computed_at=now,
+        expires_at=now + timedelta(days=1),
+    )
+    services.operation_planned(operation=operation, summary=summary, plan=planned, binding=binding)
     services.step_end(operation=operation, name=states.STEP_PLAN, detail=f"{len(RESOURCES)} to {op}", now=now)
 
 
@@ -188,7 +209,9 @@ def awaiting_approval(principal: Principal, slug: str, now: datetime) -> tuple[T
     tenant, _ = request(principal, slug, now, requires_approval=True)
     operation = claim(now)
     plan(operation, now)
-    assert services.operation_await_approval(operation=operation, now=now)
+    assert services.operation_await_approval(
+        operation=operation, reason="Approval was asked for with the request.", moved=[], now=now
+    )
     operation.refresh_from_db()
     return tenant, operation
 
