@@ -114,7 +114,11 @@ class OperationVerbApi(Api):
             match verb:
                 case "approve":
                     moved = services.operation_approve(
-                        operation=operation, actor=actor, now=now, plan_id=body["plan_id"], comment=body["reason"]
+                        operation=operation,
+                        actor=actor,
+                        now=now,
+                        plan_id=body["plan_id"],
+                        comment=body["reason"],
                     )
                 case "reject":
                     moved = services.operation_reject(
