@@ -114,7 +114,7 @@ class _Execution:
             verification = operation_subject().verify(operation=self.operation)
             if not verification.ok:
                 error = {
-                    "code": "verification_failed",
+                    "code": verification.code,
                     "title": "The stack was changed, but does not answer as it should",
                     "detail": verification.detail,
                     "hint": verification.hint,

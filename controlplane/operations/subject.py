@@ -23,6 +23,7 @@ class Verification:
     ok: bool
     detail: str
     hint: str = ""
+    code: str = "verification_failed"
 
 
 class OperationSubject(Protocol):

@@ -1,7 +1,6 @@
 """What operations call on tenants: the lifecycle follows what was really done (see states.next_lifecycle)."""
 
 from datetime import datetime
-from pathlib import Path
 
 from django.conf import settings
 
@@ -13,6 +12,7 @@ from controlplane.operations.selectors import stack_of
 from controlplane.operations.subject import Verification
 from controlplane.tenants import states
 from controlplane.tenants.health import runtime_probe_until
+from controlplane.tenants.leaks import leaks_find
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.stack_spec import stack_spec_of
 
@@ -91,10 +91,12 @@ class TenantSubject:
 
 
 def _left_nothing(spec: StackSpec) -> Verification:
-    if spec.local is not None and Path(spec.local.data_dir).exists():
+    leaks = leaks_find(spec)
+    if leaks:
         return Verification(
             False,
-            f"{spec.local.data_dir} is still there.",
-            "Retry the deletion; if it repeats, remove the folder by hand.",
+            f"{len(leaks)} things of {spec.slug} are left: " + "; ".join(map(str, leaks)),
+            "End or remove what is named, then retry the deletion; it looks again.",
+            code="leak_found",
         )
-    return Verification(True, "Nothing is left.")
+    return Verification(True, "Nothing is left: no process, no directory, no GPU.")

@@ -1,9 +1,11 @@
 """The three axes of a tenant, never mixed into one word (design.md section 3). Pure data.
 
-requested ─► provisioning ─► active ─► deprovisioning ─► deprovisioned
-    │             │            ▲             │
-    │             └─► failed ──┘ (retry)     └─► failed
-    └──────────────────┘
+    requested ──► provisioning ──► active ──► deprovisioning ──► deprovisioned
+                    ▲      │                  (stays until nothing is left)
+              retry │      ▼
+                    └─── failed
+
+Whatever has not been deprovisioned may be deleted.
 """
 
 from typing import Final
@@ -44,10 +46,9 @@ _MOVES: Final[dict[tuple[str, str], tuple[frozenset[str], str]]] = {
     ("provision", _FAILED): (frozenset({PROVISIONING}), FAILED),
     ("provision", _CANCELED): (frozenset({REQUESTED, PROVISIONING}), FAILED),
     ("update", _SUCCEEDED): (frozenset({FAILED}), ACTIVE),
+    # One that fails or is canceled stays `deprovisioning`: a tenant half taken apart is nothing else.
     ("deprovision", _STARTED): (frozenset({REQUESTED, ACTIVE, SUSPENDED, FAILED}), DEPROVISIONING),
     ("deprovision", _SUCCEEDED): (frozenset({DEPROVISIONING}), DEPROVISIONED),
-    ("deprovision", _FAILED): (frozenset({DEPROVISIONING}), FAILED),
-    ("deprovision", _CANCELED): (frozenset({DEPROVISIONING}), FAILED),
 }
 
 #: Which lifecycles accept which kind of request.
@@ -55,7 +56,7 @@ ACCEPTS: Final[dict[str, frozenset[str]]] = {
     "update": frozenset({ACTIVE, FAILED}),
     "preview": frozenset({ACTIVE, FAILED, SUSPENDED}),
     "refresh": frozenset({ACTIVE, FAILED, SUSPENDED}),
-    "deprovision": frozenset({REQUESTED, ACTIVE, SUSPENDED, FAILED}),
+    "deprovision": frozenset({REQUESTED, ACTIVE, SUSPENDED, FAILED, DEPROVISIONING}),
 }
 
 

@@ -28,6 +28,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         "controlplane.accounts",
         "controlplane.operations",
         "embedded.ports",
+        "embedded.processes",
         "billing.standing",
     ),
     "controlplane.fleet": (

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -44,7 +46,7 @@ def person(settings: Any, tmp_path: Path) -> Iterator[Person]:
     settings.FREEHOLD_TENANT_PORT_BASE = 27_000
     owner = person_make("run@example.com", team_create(name="R", actor="t", now=clock.now()), roles.OWNER)
     yield owner
-    for tenant in Tenant.objects.filter(lifecycle__in=("active", "failed", "provisioning")):
+    for tenant in Tenant.objects.filter(lifecycle__in=("active", "failed", "provisioning", "deprovisioning")):
         drop(owner, tenant)
 
 
@@ -102,6 +104,45 @@ def test_provision_then_deprovision(person: Person, tmp_path: Path) -> None:
     again, _ = provision(person)
     assert again.pk != tenant.pk
     services.operation_cancel(operation=Operation.objects.get(state="queued"), actor="t", now=clock.now())
+
+
+def test_what_is_left_of_a_tenant_stops_the_deprovision_and_is_named(person: Person, tmp_path: Path) -> None:
+    tenant, _ = provision(person)
+    assert run().state == states.SUCCEEDED
+    folder = tmp_path / "tenants" / "acme"
+    orphans: list[subprocess.Popen[bytes]] = []
+
+    def plant() -> None:
+        """The provider is thorough, so what is left must come after it: a process with the tenant's mark."""
+        deadline = time.monotonic() + 60
+        while folder.exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        env = {**os.environ, "FREEHOLD_UNIT": str(folder / "forgotten")}
+        orphans.append(subprocess.Popen(["sleep", "300"], env=env, start_new_session=True))
+        (folder / "forgotten").mkdir(parents=True)
+
+    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now())
+    thread = threading.Thread(target=plant)
+    thread.start()
+    stopped = run()
+    thread.join()
+    orphans[0].kill()
+    orphans[0].wait()
+    tenant.refresh_from_db()
+    assert stopped.error is not None
+    assert (stopped.state, stopped.error["code"], tenant.lifecycle) == (
+        "failed",
+        "leak_found",
+        "deprovisioning",
+    )
+    assert f"process {orphans[0].pid}: sleep" in stopped.error["detail"]
+    assert f"directory {folder}" in stopped.error["detail"]
+
+    shutil.rmtree(folder)
+    services.operation_retry(operation=stopped, actor="t", now=clock.now())
+    assert run().state == states.SUCCEEDED
+    tenant.refresh_from_db()
+    assert tenant.lifecycle == "deprovisioned"
 
 
 def test_a_provider_failure_half_way_says_what_failed_and_retry_goes_on(person: Person) -> None:
