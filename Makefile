@@ -32,7 +32,7 @@ check: ## formatter, linter, types, import directions, migrations, OpenAPI drift
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(CHECK_ENV) $(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/architecture
-	@$(CHECK_ENV) $(BIN)/python manage.py makemigrations --check --dry-run >/dev/null
+	@out=$$($(CHECK_ENV) $(BIN)/python manage.py makemigrations --check --dry-run 2>&1) || { echo "$$out"; exit 1; }
 	@$(CHECK_ENV) $(BIN)/python manage.py spectacular --file .freehold-schema.yaml --fail-on-warn && \
 	  diff -u docs/openapi.yaml .freehold-schema.yaml; status=$$?; rm -f .freehold-schema.yaml; \
 	  [ $$status -eq 0 ] || { echo "docs/openapi.yaml is out of date: run make schema"; exit 1; }
