@@ -244,10 +244,18 @@ class HealthCheckShape(Shape):
     detail = CharField(allow_blank=True)
 
 
+class HealthChangeShape(Shape):
+    at = DateTimeField()
+    health = ChoicesField(*states.HEALTHS)
+    detail = CharField(allow_blank=True)
+
+
 class TenantHealthShape(Shape):
     health = ChoicesField(*states.HEALTHS)
     checks = HealthCheckShape(many=True)
     checked_at = DateTimeField(allow_null=True)
+    uptime_30d = CharField(allow_null=True, help_text="decimal share of the known time, such as 0.99950")
+    history = HealthChangeShape(many=True)
 
 
 class ComponentShape(Shape):

@@ -274,14 +274,7 @@ class TenantHealthApi(Api):
     )
     def get(self, request: Request, slug: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
-        checked_at = tenant.health_checked_at
-        return Response(
-            {
-                "health": tenant.health,
-                "checks": tenant.health_checks,
-                "checked_at": checked_at.isoformat().replace("+00:00", "Z") if checked_at else None,
-            }
-        )
+        return Response(selectors.tenant_health(tenant=tenant, now=clock.now()))
 
 
 class TenantTimelineApi(Api):

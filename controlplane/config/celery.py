@@ -14,4 +14,5 @@ app.autodiscover_tasks(["controlplane.operations", "controlplane.tenants", "bill
 app.conf.beat_schedule = {
     "operations-sweep": {"task": "controlplane.operations.tasks.operations_sweep_task", "schedule": 5.0},
     "tenants-health": {"task": "controlplane.tenants.tasks.tenants_health_task", "schedule": 30.0},
+    "tenants-health-history": {"task": "controlplane.tenants.tasks.health_history_task", "schedule": 86400.0},
 }

@@ -5,6 +5,7 @@ from datetime import datetime
 from django.conf import settings
 
 from contracts.stack import StackOutputs, StackSecrets, StackSpec
+from controlplane.core import clock
 from controlplane.core.encryption import decrypt
 from controlplane.core.errors import FreeholdError
 from controlplane.operations.models import Operation
@@ -13,7 +14,7 @@ from controlplane.operations.subject import Verification
 from controlplane.tenants import states
 from controlplane.tenants.health import runtime_probe_until
 from controlplane.tenants.leaks import leaks_find
-from controlplane.tenants.models import Tenant
+from controlplane.tenants.models import HealthChange, Tenant
 from controlplane.tenants.stack_spec import stack_spec_of
 
 VERIFY_DEADLINE_S = 20.0
@@ -51,7 +52,12 @@ class TenantSubject:
         url = StackOutputs.model_validate(stack.outputs).runtime_url
         Tenant.objects.filter(pk=operation.tenant_id).update(runtime_url=url)
         probe = runtime_probe_until(url, deadline_s=VERIFY_DEADLINE_S)
-        Tenant.objects.filter(pk=operation.tenant_id).update(health=probe.health, health_checks=probe.checks)
+        Tenant.objects.filter(pk=operation.tenant_id).update(
+            health=probe.health, health_seen=probe.health, health_streak=1, health_checks=probe.checks
+        )
+        HealthChange.objects.create(
+            tenant_id=operation.tenant_id, at=clock.now(), health=probe.health, detail=probe.detail[:300]
+        )
         if probe.health in (states.HEALTHY, states.DEGRADED):
             return Verification(True, f"The runtime answers: {probe.health}.")
         return Verification(

@@ -22,6 +22,9 @@ class Tenant(models.Model):
         max_length=20, choices=[(s, s) for s in states.LIFECYCLES], default=states.REQUESTED
     )
     health = models.CharField(max_length=20, choices=[(s, s) for s in states.HEALTHS], default=states.UNKNOWN)
+    #: What the last looks said, and how often in a row; see debounce.py.
+    health_seen = models.CharField(max_length=20, default=states.UNKNOWN)
+    health_streak = models.PositiveSmallIntegerField(default=0)
     health_checks = models.JSONField(default=list)
     health_checked_at = models.DateTimeField(null=True)
     billing = models.CharField(
@@ -54,3 +57,19 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+
+class HealthChange(models.Model):
+    """What was shown of a tenant's health from `at` on. Kept for 90 days."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="health_changes")
+    at = models.DateTimeField()
+    health = models.CharField(max_length=20)
+    detail = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["at", "pk"]
+        indexes = [models.Index(fields=["tenant", "-at"], name="health_change_of_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} {self.health} from {self.at}"

@@ -1,5 +1,6 @@
 """Reads of tenants. Access is decided here: a principal sees its team's tenants, or those it is limited to."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
@@ -11,7 +12,8 @@ from controlplane.operations.models import Operation, Stack
 from controlplane.operations.record import secret_context
 from controlplane.operations.selectors import stack_of
 from controlplane.tenants import states
-from controlplane.tenants.models import Tenant
+from controlplane.tenants.debounce import Change, uptime
+from controlplane.tenants.models import HealthChange, Tenant
 
 FILTERS = ("lifecycle", "health", "billing", "plan", "target")
 SEARCH = (*FILTERS, "label", "q")
@@ -99,3 +101,23 @@ def tenant_outputs(*, tenant: Tenant) -> dict[str, Any]:
     if stack.secret_outputs:
         names = sorted(decrypt(stack.secret_outputs, context=secret_context(tenant.id)))
     return {**stack.outputs, "secrets": names}
+
+
+def tenant_health(*, tenant: Tenant, now: datetime) -> dict[str, Any]:
+    """{health, checks, checked_at, uptime_30d, history: [{at, health, detail}]}, the newest change first.
+
+    `uptime_30d` is a decimal share of the known time, null when nothing is known.
+    """
+    rows = list(HealthChange.objects.filter(tenant=tenant).order_by("at", "pk"))
+    share = uptime([Change(row.at, row.health) for row in rows], start=now - timedelta(days=30), end=now)
+    checked = tenant.health_checked_at
+    return {
+        "health": tenant.health,
+        "checks": tenant.health_checks,
+        "checked_at": checked.isoformat().replace("+00:00", "Z") if checked else None,
+        "uptime_30d": None if share is None else f"{share:.5f}",
+        "history": [
+            {"at": row.at.isoformat().replace("+00:00", "Z"), "health": row.health, "detail": row.detail}
+            for row in reversed(rows[-200:])
+        ],
+    }

@@ -3,7 +3,7 @@
 import re
 import secrets as token_source
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
 
 from contracts.stack import SLUG_PATTERN
 from controlplane.accounts.access import Principal
@@ -24,8 +25,10 @@ from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
 from controlplane.operations.services import operation_create
 from controlplane.tenants import states
+from controlplane.tenants.debounce import Health, health_next
+from controlplane.tenants.health import Probe
 from controlplane.tenants.lifecycle import secrets_context
-from controlplane.tenants.models import Tenant
+from controlplane.tenants.models import HealthChange, Tenant
 from controlplane.tenants.placement import local_slot_find
 from controlplane.tenants.plans import plans
 from controlplane.tenants.stack_spec import sizes_merge, stack_spec_of
@@ -35,6 +38,7 @@ RESERVED_SLUGS = frozenset(
     {"new", "api", "admin", "static", "login", "logout", "healthz", "readyz", "metrics"}
 )
 _LABEL_KEY = re.compile(r"^[a-z0-9](?:[a-z0-9._/-]{0,61}[a-z0-9])?$")
+HEALTH_HISTORY_DAYS = 90
 DEFAULT_REGION = {"local": "local"}
 
 
@@ -214,18 +218,31 @@ def tenant_credentials_issue(
     return {"runtime_url": tenant.runtime_url, "api_key": key}
 
 
-def tenant_health_set(*, tenant: Tenant, health: str, checks: list[dict[str, Any]], now: datetime) -> bool:
-    """Stores a look at an active tenant; True when its health changed."""
-    Tenant.objects.filter(pk=tenant.pk, lifecycle=states.ACTIVE).update(
-        health_checks=checks, health_checked_at=now
+@transaction.atomic
+def tenant_health_look(*, tenant: Tenant, probe: Probe, now: datetime) -> bool:
+    """Takes one look at an active tenant into account; True when what is shown changed."""
+    current = Tenant.objects.select_for_update().filter(pk=tenant.pk, lifecycle=states.ACTIVE).first()
+    if current is None:
+        return False
+    before = Health(current.health, current.health_seen, current.health_streak)
+    after = health_next(before, probe=probe.health)
+    current.health, current.health_seen = after.shown, after.seen
+    current.health_streak = min(after.streak, 1000)
+    current.health_checks, current.health_checked_at = probe.checks, now
+    current.save(
+        update_fields=["health", "health_seen", "health_streak", "health_checks", "health_checked_at"]
     )
-    changed = (
-        Tenant.objects.filter(pk=tenant.pk, lifecycle=states.ACTIVE)
-        .exclude(health=health)
-        .update(health=health)
-        == 1
-    )
-    return changed
+    if after.shown == before.shown:
+        return False
+    HealthChange.objects.create(tenant=current, at=now, health=after.shown, detail=probe.detail[:300])
+    return True
+
+
+def health_changes_prune(*, now: datetime) -> int:
+    """Forgets changes older than 90 days, but keeps each tenant's last one before: it says what held then."""
+    limit = now - timedelta(days=HEALTH_HISTORY_DAYS)
+    newer = HealthChange.objects.filter(tenant_id=OuterRef("tenant_id"), at__gt=OuterRef("at"), at__lte=limit)
+    return HealthChange.objects.filter(Exists(newer), at__lte=limit).delete()[0]
 
 
 @transaction.atomic
