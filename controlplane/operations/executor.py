@@ -259,7 +259,7 @@ class _Execution:
         monotonic = time.monotonic()
         if monotonic >= self.next_renewal and not self.parked:
             self.next_renewal = monotonic + settings.FREEHOLD_LEASE_S / 5
-            if not services.lease_renew(operation=self.operation, now=clock.now()):
+            if not services.lease_renew(operation=self.operation):
                 raise LeaseLostError
             self.operation.refresh_from_db(fields=["cancel_requested_at"])
         if self.interrupted_at is None:

@@ -45,6 +45,8 @@ class Operation(models.Model):
     binding = models.JSONField(null=True)
     approved_binding = models.JSONField(null=True)
     attempt = models.PositiveSmallIntegerField(default=1)
+    #: How often a dead worker's run was taken over since a person last asked for it.
+    takeovers = models.PositiveSmallIntegerField(default=0)
     progress_done = models.PositiveIntegerField(default=0)
     progress_total = models.PositiveIntegerField(default=0)
     plan_summary = models.JSONField(null=True)

@@ -9,6 +9,8 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
 
 from contracts.stack import StackSpec
 from controlplane.core.audit import audit_record
@@ -91,7 +93,7 @@ def operation_claim(*, worker: str, now: datetime) -> Operation | None:
                 finished_at=None,
                 lease_token=token,
                 lease_owner=f"{worker}@{socket.gethostname()}",
-                lease_expires_at=now + timedelta(seconds=settings.FREEHOLD_LEASE_S),
+                lease_expires_at=lease_end(),
                 error=None,
                 progress_done=0,
                 progress_total=0,
@@ -112,12 +114,17 @@ def operation_claim(*, worker: str, now: datetime) -> Operation | None:
     return operation
 
 
-def lease_renew(*, operation: Operation, now: datetime) -> bool:
+def lease_end() -> CombinedExpression:
+    """When a lease taken now runs out, by the database's clock: workers' clocks may differ."""
+    return Now() + timedelta(seconds=settings.FREEHOLD_LEASE_S)
+
+
+def lease_renew(*, operation: Operation) -> bool:
     """True while the lease is ours. False: another may hold the operation, stop at once."""
     return (
         Operation.objects.filter(
             pk=operation.pk, lease_token=operation.lease_token, state__in=states.RUNNING
-        ).update(lease_expires_at=now + timedelta(seconds=settings.FREEHOLD_LEASE_S))
+        ).update(lease_expires_at=lease_end())
         == 1
     )
 
@@ -214,6 +221,30 @@ def _steps_end(operation: Operation, state: str, detail: str, now: datetime) -> 
         state=state, detail=detail[:500], finished_at=now
     )
     operation.steps.filter(state=states.STEP_PENDING).update(state=states.STEP_SKIPPED)
+
+
+@transaction.atomic
+def operation_take_over(*, operation: Operation, ended: int, now: datetime) -> bool:
+    """Queues an operation again whose run is proven dead. False when it moved on or its lease was renewed."""
+    moved = Operation.objects.filter(
+        pk=operation.pk,
+        state__in=states.RUNNING,
+        lease_token=operation.lease_token,
+        lease_expires_at__lt=Now(),
+    ).update(
+        state=states.QUEUED,
+        attempt=F("attempt") + 1,
+        takeovers=F("takeovers") + 1,
+        queued_at=now,
+        lease_token=None,
+        lease_expires_at=None,
+    )
+    if moved != 1:
+        return False
+    owner = operation.lease_owner
+    operation.steps.update(state=states.STEP_PENDING, started_at=None, finished_at=None, detail="")
+    _requeued(operation, "system:reaper", "taken_over", now, lost=owner, processes_ended=ended)
+    return True
 
 
 def step_begin(*, operation: Operation, name: str, now: datetime) -> None:
@@ -344,6 +375,7 @@ def operation_retry(*, operation: Operation, actor: str, now: datetime) -> Opera
         # A retry is a new decision: what was approved before was another plan.
         approved_by="",
         approved_binding=None,
+        takeovers=0,
     )
     if moved != 1:
         raise _conflict(operation, "retry", "only a failed or canceled operation can be retried")

@@ -8,6 +8,8 @@
       │       (approve)                │
       └──────────── retry ◄────────────┴── canceled
 
+A running operation whose worker died is queued again by the reaper (takeover).
+
 Whatever has not ended may be canceled: at once while it waits, by its runner while it runs.
 """
 
@@ -79,6 +81,3 @@ STEP_STATES: Final = (STEP_PENDING, STEP_RUNNING, STEP_SUCCEEDED, STEP_FAILED, S
 PRIORITY_PERSON: Final = 10
 PRIORITY_ROLLOUT: Final = 20
 PRIORITY_BACKGROUND: Final = 40
-
-#: How long after its lease ran out an operation is taken for lost.
-LEASE_GRACE_S: Final = 5

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -9,9 +10,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from django.db import connection
 from django.db.models import F
@@ -20,11 +23,13 @@ from controlplane.accounts import roles
 from controlplane.accounts.services import team_create
 from controlplane.core import clock
 from controlplane.operations import services, states
-from controlplane.operations.executor import operation_execute, operation_log_path
+from controlplane.operations.executor import _Execution, operation_execute, operation_log_path
 from controlplane.operations.models import Operation, OperationEvent, Stack
-from controlplane.operations.process import operation_mark
+from controlplane.operations.process import RunnerProcess, operation_mark
+from controlplane.operations.reaper import operations_reap
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.services import tenant_create, tenant_delete, tenant_operate
+from embedded.ports import free_block
 from embedded.processes import processes_marked
 from tests.support.people import Person, person_make
 
@@ -43,7 +48,8 @@ def person(settings: Any, tmp_path: Path) -> Iterator[Person]:
     settings.FREEHOLD_PULUMI = ROOT / ".tools"
     settings.PULUMI_BACKEND_URL = f"file://{tmp_path / 'state'}"
     settings.PULUMI_PASSPHRASE_FILE = passphrase
-    settings.FREEHOLD_TENANT_PORT_BASE = 27_000
+    # Another run of this suite on the same machine must not choose the same ports.
+    settings.FREEHOLD_TENANT_PORT_BASE = free_block(random.randrange(22_000, 31_000, 40), 32_000, 40)
     owner = person_make("run@example.com", team_create(name="R", actor="t", now=clock.now()), roles.OWNER)
     yield owner
     for tenant in Tenant.objects.filter(lifecycle__in=("active", "failed", "provisioning", "deprovisioning")):
@@ -287,6 +293,44 @@ def test_an_approval_binds_to_state_config_and_nothing_else_is_applied(
     operation.refresh_from_db()
     services.operation_approve(operation=operation, actor="owner", now=clock.now())
     assert run().state == states.SUCCEEDED
+
+
+@pytest.mark.parametrize("signal_first", [None, signal.SIGSTOP], ids=["killed", "paused"])
+def test_a_dead_workers_run_is_taken_over_and_finished(
+    person: Person, signal_first: signal.Signals | None
+) -> None:
+    """The executor is abandoned in mid-apply, as by kill -9; its runner lives on, or is a paused zombie."""
+    tenant, operation = provision(person)
+    claimed = services.operation_claim(worker="dying", now=clock.now())
+    assert claimed is not None
+    execution = _Execution(claimed)
+    runner = RunnerProcess(execution._job(), log_path=operation_log_path(claimed))
+    batch: list[Any] = []
+    deadline = time.monotonic() + 60
+    while execution.operation.progress_done < 3 and time.monotonic() < deadline:
+        event = runner.next(0.1)
+        if event is not None:
+            execution._handle(event, runner, batch)
+    zombies = processes_marked(operation_mark(operation.id))
+    assert zombies
+    if signal_first is not None:
+        for identity in zombies:
+            os.kill(identity.pid, signal_first)
+
+    Operation.objects.update(lease_expires_at=clock.now() - timedelta(seconds=1))
+    assert operations_reap(now=clock.now()) == 1
+    assert processes_marked(operation_mark(operation.id)) == []
+    finished = run()
+    tenant.refresh_from_db()
+    assert (finished.pk, finished.error, finished.attempt) == (operation.pk, None, 2)
+    assert finished.state == states.SUCCEEDED
+    assert (tenant.lifecycle, tenant.stack.lock_suspect) == ("active", False)
+    # Nothing was created twice: one server for each data folder.
+    for part in ("postgres", "vector"):
+        folder = f"{finished.spec['local']['data_dir']}/{part}"
+        servers = [p for p in psutil.process_iter(["cmdline"]) if folder in " ".join(p.info["cmdline"] or [])]
+        assert len(servers) == 1, part
+    runner.close()
 
 
 def test_an_operation_with_approval_parks_after_the_plan(person: Person, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from controlplane.core.models import AuditEvent
 from controlplane.operations import services, states
 from controlplane.operations.binding import binding_make
 from controlplane.operations.models import Operation, OperationEvent
-from controlplane.operations.reaper import operations_reap
+from controlplane.operations.reaper import MAX_TAKEOVERS, operations_reap
 from controlplane.operations.selectors import operation_queueing
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.services import tenant_create
@@ -136,7 +136,7 @@ def test_a_move_by_another_lease_changes_nothing(acme: Acme) -> None:
     stale.lease_token = uuid4()
     assert not services.operation_apply_begin(operation=stale, now=clock.now())
     assert not services.operation_succeed(operation=stale, now=clock.now())
-    assert not services.lease_renew(operation=stale, now=clock.now())
+    assert not services.lease_renew(operation=stale)
     operation.refresh_from_db()
     assert operation.state == states.PLANNING
 
@@ -249,20 +249,56 @@ def test_the_requester_may_not_approve_where_two_persons_are_needed(acme: Acme, 
     services.operation_approve(operation=operation, actor="user:tom@example.com", now=clock.now())
 
 
-def test_the_reaper_ends_what_lost_its_executor_and_nothing_else(acme: Acme) -> None:
+def lose_the_worker(operation: Operation) -> None:
+    Operation.objects.filter(pk=operation.pk).update(lease_expires_at=clock.now() - timedelta(seconds=1))
+
+
+def test_what_lost_its_worker_is_taken_over_and_nothing_else(acme: Acme) -> None:
     tenant, _ = acme
     operation = claim()
     assert operations_reap(now=clock.now()) == 0
-    assert operations_reap(now=clock.now() + timedelta(minutes=5)) == 1
+    stale = Operation.objects.get(pk=operation.pk)
+    lose_the_worker(operation)
+    assert operations_reap(now=clock.now()) == 1
     operation.refresh_from_db()
     tenant.refresh_from_db()
+    assert (operation.state, operation.attempt, operation.takeovers) == (states.QUEUED, 2, 1)
+    assert (tenant.lifecycle, tenant.stack.lock_suspect) == ("provisioning", True)
+    # The old holder wakes up: its lease is no longer one.
+    assert not services.lease_renew(operation=stale)
+    assert not services.operation_succeed(operation=stale, now=clock.now())
+    assert claim().pk == operation.pk
+
+
+def test_takeovers_are_bounded_and_the_last_one_says_so(acme: Acme) -> None:
+    for _ in range(MAX_TAKEOVERS):
+        lose_the_worker(claim())
+        assert operations_reap(now=clock.now()) == 1
+    operation = claim()
+    lose_the_worker(operation)
+    assert operations_reap(now=clock.now()) == 1
+    operation.refresh_from_db()
     assert operation.error is not None
-    assert (operation.state, operation.error["code"], tenant.lifecycle) == (
-        states.FAILED,
-        "executor_lost",
-        "failed",
-    )
-    assert tenant.stack.lock_suspect
+    assert (operation.state, operation.error["code"]) == (states.FAILED, "executor_lost")
+
+
+def test_a_run_on_another_host_is_not_taken_over(acme: Acme) -> None:
+    operation = claim()
+    Operation.objects.update(lease_owner="worker@elsewhere")
+    lose_the_worker(operation)
+    assert operations_reap(now=clock.now()) == 1
+    operation.refresh_from_db()
+    assert operation.error is not None
+    assert (operation.state, "elsewhere" in operation.error["hint"]) == (states.FAILED, True)
+
+
+def test_a_lost_operation_that_was_to_be_canceled_ends_canceled(acme: Acme) -> None:
+    operation = claim()
+    services.operation_cancel(operation=operation, actor="owner", now=clock.now())
+    lose_the_worker(operation)
+    assert operations_reap(now=clock.now()) == 1
+    operation.refresh_from_db()
+    assert operation.state == states.CANCELED
 
 
 def _spec(operation: Operation) -> StackSpec:
