@@ -49,7 +49,7 @@ def person(settings: Any, tmp_path: Path) -> Iterator[Person]:
     settings.PULUMI_BACKEND_URL = f"file://{tmp_path / 'state'}"
     settings.PULUMI_PASSPHRASE_FILE = passphrase
     # Another run of this suite on the same machine must not choose the same ports.
-    settings.FREEHOLD_TENANT_PORT_BASE = free_block(random.randrange(22_000, 31_000, 40), 32_000, 40)
+    settings.FREEHOLD_TENANT_PORT_BASE = free_block(random.randrange(22_000, 31_000, 40), 32_000, 40)  # noqa: S311
     owner = person_make("run@example.com", team_create(name="R", actor="t", now=clock.now()), roles.OWNER)
     yield owner
     for tenant in Tenant.objects.filter(lifecycle__in=("active", "failed", "provisioning", "deprovisioning")):
