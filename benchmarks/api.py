@@ -16,18 +16,22 @@ WARM_UP = 10
 REQUESTS = 200
 CLIENTS = (1, 4)
 
-# Rows, not stacks: the list reads rows, and 200 stacks would not fit the machine. In the lifecycle `requested`,
-# so that no health probe goes looking for their runtimes.
+# Rows, not stacks: the list reads rows, and 200 stacks would not fit the machine. Copies of the real tenant's row,
+# whatever its columns, in the lifecycle `requested`, so that no health probe goes looking for their runtimes.
 _FILL = """
-    INSERT INTO tenants_tenant (
-        id, team_id, slug, name, plan, target, region, contact_email, labels, overrides, lifecycle, health,
-        health_checks, billing, deletion_protection, runtime_url, sealed_secrets, created_at, updated_at
-    )
-    SELECT gen_random_uuid(), (SELECT team_id FROM tenants_tenant LIMIT 1), 'listed-' || number,
-        'Listed ' || number, 'starter', 'local', 'local', '', '{}', '{}', 'requested', 'unknown', '[]', 'current',
-        false, '', '', now() - number * interval '1 minute', now()
-    FROM generate_series(1, %s) AS number
-    ON CONFLICT DO NOTHING
+    INSERT INTO tenants_tenant
+    SELECT (
+        jsonb_populate_record(
+            real,
+            jsonb_build_object(
+                'id', gen_random_uuid(), 'slug', 'listed-' || number, 'name', 'Listed ' || number,
+                'lifecycle', 'requested', 'health', 'unknown', 'runtime_url', '', 'slot', NULL,
+                'sealed_secrets', '', 'usage_key_id', NULL, 'created_at', now() - number * interval '1 minute'
+            )
+        )
+    ).*
+    FROM tenants_tenant AS real, generate_series(1, %s) AS number
+    WHERE real.slug = %s AND real.lifecycle = 'active'
 """
 
 
@@ -61,11 +65,13 @@ def run() -> Result:
 
 
 def _tenants_fill(freehold: PrivateFreehold) -> None:
-    """Up to TENANTS in all."""
+    """Up to TENANTS in the list, which leaves deleted ones out."""
     url = (freehold.home / "secrets" / "database_url").read_text().strip()
     with psycopg.connect(url) as connection:
-        row = connection.execute("SELECT count(*) FROM tenants_tenant").fetchone()
-        connection.execute(_FILL, [TENANTS - (row[0] if row else 0)])
+        row = connection.execute(
+            "SELECT count(*) FROM tenants_tenant WHERE lifecycle <> 'deprovisioned'"
+        ).fetchone()
+        connection.execute(_FILL, [TENANTS - (row[0] if row else 0), freehold.up["tenant"]["slug"]])
 
 
 def _load(freehold: PrivateFreehold, name: str, path: str, clients: int) -> list[Figure]:
