@@ -28,7 +28,7 @@ from controlplane.operations.process import (
     work_dir_prepare,
     work_dir_remove,
 )
-from controlplane.operations.record import stack_lock_suspect, stack_record
+from controlplane.operations.record import stack_lock_suspect, stack_record, stack_record_partial
 from controlplane.operations.subject import operation_subject
 
 log = structlog.get_logger()
@@ -64,6 +64,8 @@ def operation_execute(operation: Operation) -> None:
 class _Execution:
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
+        assert operation.lease_token is not None, "only a claimed operation is executed"
+        self.token = operation.lease_token
         self.spec = StackSpec.model_validate(operation.spec)
         self.action = states.ACTION_OF_KIND[operation.kind]
         self.deadline = time.monotonic() + settings.FREEHOLD_OPERATION_DEADLINE_S
@@ -73,12 +75,15 @@ class _Execution:
         self.failure: dict[str, Any] | None = None
         self.outputs: dict[str, Any] = {"values": {}, "secrets": {}}
         self.state: dict[str, Any] = {}
-        self.parked = False
+        #: Why the plan waits for a person, and which parts of an approved one moved; told once the runner is gone.
+        self.parked: tuple[str, list[str]] | None = None
         self.killed = False
 
     # --- the whole way -------------------------------------------------------------------------------
     def run(self) -> None:
-        runner = RunnerProcess(self._job(), log_path=operation_log_path(self.operation))
+        runner = RunnerProcess(
+            self._job(), lease_token=self.token, log_path=operation_log_path(self.operation)
+        )
         try:
             code = self._attend(runner)
         except BaseException:
@@ -86,23 +91,37 @@ class _Execution:
             stack_lock_suspect(self.operation)
             raise
         finally:
-            work_dir_remove(self.operation.id)
+            work_dir_remove(self.operation.id, self.token)
         if self.killed:
             stack_lock_suspect(self.operation)
-        if self.parked:
-            return
-        now = clock.now()
-        if self.stop_reason == "cancel":
-            services.operation_canceled(operation=self.operation, now=now)
-        elif self.failure is not None or code != 0:
+        applied = code == 0 and self.failure is None and "version" in self.state
+        if self.parked is not None and self.stop_reason != "cancel":
+            self._park(*self.parked)
+        elif self.stop_reason == "cancel" and not applied:
+            self._note_partial()
+            services.operation_canceled(operation=self.operation, now=clock.now())
+        elif self.failure is not None or code != 0 or (self.stop_reason and not applied):
+            self._note_partial()
             services.operation_fail(
-                operation=self.operation, error=self.failure or self._died(runner, code), now=now
+                operation=self.operation, error=self._failure(runner, code), now=clock.now()
             )
         else:
             self._settle()
 
+    def _note_partial(self) -> None:
+        """What an apply that did not finish left behind is shown too: it exists."""
+        if self.state.get("resources"):
+            stack_record_partial(operation=self.operation, state=self.state, now=clock.now())
+
+    def _failure(self, runner: RunnerProcess, code: int) -> dict[str, Any]:
+        # An engine stopped for its deadline calls that a cancel of its own: the deadline is the cause.
+        if self.failure is not None and self.stop_reason != "deadline":
+            return self.failure
+        return self._died(runner, code)
+
     def _settle(self) -> None:
         """After the engine succeeded: remember what exists, then look at it from outside."""
+        self._keep_lease()
         if self.operation.kind != states.PREVIEW:
             self._step_begin(states.STEP_RECORD)
             detail = stack_record(
@@ -111,7 +130,7 @@ class _Execution:
             self._step_end(states.STEP_RECORD, detail)
         if states.STEP_VERIFY in states.STEPS_OF_KIND[self.operation.kind]:
             self._step_begin(states.STEP_VERIFY)
-            verification = operation_subject().verify(operation=self.operation)
+            verification = operation_subject().verify(operation=self.operation, alive=self._keep_lease)
             if not verification.ok:
                 error = {
                     "code": verification.code,
@@ -127,7 +146,7 @@ class _Execution:
 
     # --- the runner ----------------------------------------------------------------------------------
     def _job(self) -> RunnerJob:
-        folder = work_dir_prepare(self.operation.id)
+        folder = work_dir_prepare(self.operation.id, self.token)
         stack = Stack.objects.filter(tenant_id=self.operation.tenant_id).first()
         return RunnerJob(
             operation_id=self.operation.id,
@@ -199,9 +218,11 @@ class _Execution:
             self._step_begin(states.STEP_PLAN)
         elif name == "preview":
             self.binding = self._bind()
-            services.operation_planned(
+            stored = services.operation_planned(
                 operation=self.operation, summary=self.summary, plan=self.plan, binding=self.binding
             )
+            if not stored:
+                raise LeaseLostError
             self._step_end(states.STEP_PLAN, plan_sentence(self.summary))
             self._decide(runner)
         elif state == "finished":
@@ -221,7 +242,7 @@ class _Execution:
         approved = self.operation.approved_binding
         moved = binding_moved(PlanBinding.model_validate(approved), self.binding) if approved else []
         if reason is not None and (approved is None or moved):
-            self._park(reason, moved)
+            self.parked = (reason, moved)
             runner.decide(False)
         else:
             self._begin_apply()
@@ -234,7 +255,6 @@ class _Execution:
         )
         if not parked:
             raise LeaseLostError
-        self.parked = True
 
     def _bind(self) -> PlanBinding:
         now = clock.now()
@@ -257,11 +277,7 @@ class _Execution:
     # --- lease, cancel, deadline ---------------------------------------------------------------------
     def _watch(self, runner: RunnerProcess) -> None:
         monotonic = time.monotonic()
-        if monotonic >= self.next_renewal and not self.parked:
-            self.next_renewal = monotonic + settings.FREEHOLD_LEASE_S / 5
-            if not services.lease_renew(operation=self.operation):
-                raise LeaseLostError
-            self.operation.refresh_from_db(fields=["cancel_requested_at"])
+        self._keep_lease()
         if self.interrupted_at is None:
             if self.operation.cancel_requested_at is not None:
                 self._interrupt(runner, "cancel", monotonic)
@@ -270,6 +286,16 @@ class _Execution:
         elif monotonic - self.interrupted_at > INTERRUPT_GRACE_S and not self.killed:
             self.killed = True
             runner.kill()
+
+    def _keep_lease(self) -> None:
+        """Renews the lease when it is time. LeaseLostError when another holds the operation now."""
+        monotonic = time.monotonic()
+        if monotonic < self.next_renewal:
+            return
+        self.next_renewal = monotonic + settings.FREEHOLD_LEASE_S / 5
+        if not services.lease_renew(operation=self.operation):
+            raise LeaseLostError
+        self.operation.refresh_from_db(fields=["cancel_requested_at"])
 
     def _interrupt(self, runner: RunnerProcess, reason: str, monotonic: float) -> None:
         self.interrupted_at, self.stop_reason = monotonic, reason

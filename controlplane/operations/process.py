@@ -22,21 +22,22 @@ from embedded.processes import MARK_VARIABLE, process_stop, processes_marked
 INTERRUPT_GRACE_S = 30.0
 
 
-def operation_mark(operation_id: UUID) -> str:
-    """Marks the runner, the CLI and its plugins, so that what outlives a killed run can be found and ended."""
+def operation_mark(operation_id: UUID, lease_token: UUID | None = None) -> str:
+    """Marks the runner, the CLI and its plugins of one lease, so that what outlives a killed run can be found.
+    Without a token: what every lease's mark of this operation begins with."""
     home: Path = settings.FREEHOLD_HOME
-    return str(home / "operations" / str(operation_id))
+    folder = home / "operations" / str(operation_id)
+    return str(folder / str(lease_token) if lease_token else folder)
 
 
-def work_dir_prepare(operation_id: UUID) -> Path:
+def work_dir_prepare(operation_id: UUID, lease_token: UUID) -> Path:
     """A fresh folder for one run: Pulumi's project files, and a PULUMI_HOME of its own.
 
     The CLI logs every run below PULUMI_HOME in files named after the stack, which must not outlive the tenant;
     the plugin cache, which is large and shared, is linked in.
     """
     home: Path = settings.FREEHOLD_HOME
-    work_dir_remove(operation_id)
-    folder = _work_dir(operation_id)
+    folder = _work_dir(operation_id) / str(lease_token)
     plugins = home / "pulumi" / "plugins"
     for each in (plugins, folder / "home", folder / "project"):
         each.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -44,8 +45,11 @@ def work_dir_prepare(operation_id: UUID) -> Path:
     return folder
 
 
-def work_dir_remove(operation_id: UUID) -> None:
-    shutil.rmtree(_work_dir(operation_id), ignore_errors=True)
+def work_dir_remove(operation_id: UUID, lease_token: UUID | None = None) -> None:
+    """Removes one run's folder; without a token, those of every run of the operation."""
+    shutil.rmtree(_work_dir(operation_id) / str(lease_token or ""), ignore_errors=True)
+    with contextlib.suppress(OSError):
+        _work_dir(operation_id).rmdir()
 
 
 def _work_dir(operation_id: UUID) -> Path:
@@ -53,9 +57,9 @@ def _work_dir(operation_id: UUID) -> Path:
     return home / "pulumi" / "work" / str(operation_id)
 
 
-def operation_processes_end(operation_id: UUID) -> int:
-    """Ends every process of an operation on this host; the number that were alive."""
-    alive = processes_marked(operation_mark(operation_id))
+def processes_end(mark: str) -> int:
+    """Ends every process of a mark on this host; the number that were alive."""
+    alive = processes_marked(mark)
     for identity in alive:
         process_stop(identity, first_signal=signal.SIGKILL, grace_s=2.0)
     return len(alive)
@@ -64,8 +68,8 @@ def operation_processes_end(operation_id: UUID) -> int:
 class RunnerProcess:
     """Starts the runner with `job` and reads its events; `next` never blocks beyond its timeout."""
 
-    def __init__(self, job: RunnerJob, *, log_path: Path) -> None:
-        self._operation_id = job.operation_id
+    def __init__(self, job: RunnerJob, *, lease_token: UUID, log_path: Path) -> None:
+        self._mark = operation_mark(job.operation_id, lease_token)
         self.log_path = log_path
         log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -75,7 +79,7 @@ class RunnerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**job.env, MARK_VARIABLE: operation_mark(job.operation_id)},
+                env={**job.env, MARK_VARIABLE: self._mark},
                 cwd=Path(__file__).resolve().parent.parent.parent,
                 start_new_session=True,
                 text=True,
@@ -127,8 +131,9 @@ class RunnerProcess:
         self._signal(signal.SIGINT)
 
     def kill(self) -> None:
+        """Ends this run's processes, and no other attempt's."""
         self._signal(signal.SIGKILL)
-        operation_processes_end(self._operation_id)
+        processes_end(self._mark)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from controlplane.operations import services, states
 from controlplane.operations.models import Operation
-from controlplane.operations.process import operation_processes_end, work_dir_remove
+from controlplane.operations.process import operation_mark, processes_end, work_dir_remove
 from controlplane.operations.record import stack_lock_suspect
 
 log = structlog.get_logger()
@@ -35,7 +35,9 @@ def _settle(operation: Operation, now: datetime) -> bool:
     if host != socket.gethostname():
         # Only a worker on that host can prove the run dead, and a living run must not get a second writer.
         return services.operation_fail(operation=operation, error=_elsewhere(operation, host), now=now)
-    ended = operation_processes_end(operation.id)
+    if not services.lease_expired(operation=operation):
+        return False  # renewed since this sweep read it: its run is alive and well
+    ended = processes_end(operation_mark(operation.id))
     work_dir_remove(operation.id)
     stack_lock_suspect(operation)
     if operation.cancel_requested_at is not None:

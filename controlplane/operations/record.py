@@ -52,6 +52,20 @@ def stack_record(
     return sentence
 
 
+def stack_record_partial(*, operation: Operation, state: Mapping[str, Any], now: datetime) -> None:
+    """After an apply that failed or was canceled: adds what it made to what is known. Outputs and spans stay: the
+    program did not get to say what is billable."""
+    spec = StackSpec.model_validate(operation.spec)
+    stack, _ = Stack.objects.get_or_create(
+        tenant_id=operation.tenant_id, defaults={"name": spec.qualified_stack_name, "updated_at": now}
+    )
+    gone = set(state.get("deleted", []))
+    known = {resource["urn"]: resource for resource in [*stack.resources, *state["resources"]]}
+    stack.resources = [known[urn] for urn in sorted(known) if urn not in gone]
+    stack.updated_at = now
+    stack.save(update_fields=["resources", "updated_at"])
+
+
 def _next_version(operation: Operation, state: Mapping[str, Any]) -> int:
     """The engine's own number of the update where the backend counts them, else one more than the last."""
     known = (

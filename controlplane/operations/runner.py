@@ -97,6 +97,9 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
             import traceback
 
             traceback.print_exc()
+        if log.phase != "preview":
+            made = {"resources": list(log.resources.values()), "deleted": sorted(log.deleted)}
+            reporter.send(EngineEvent(kind="state", data=made))
         reporter.send(EngineEvent(kind="failed", data=failure_of(log, error)))
         return 1
     reporter.send(EngineEvent(kind="finished"))

@@ -158,13 +158,15 @@ def _move(
 
 def operation_planned(
     *, operation: Operation, summary: Mapping[str, Any], plan: list[dict[str, Any]], binding: PlanBinding
-) -> None:
-    """Stores what the engine would do, and what that was computed from."""
+) -> bool:
+    """Stores what the engine would do, and what that was computed from. False when the lease is another's."""
     total = sum(int(summary.get(key, 0)) for key in ("create", "update", "replace", "delete"))
-    Operation.objects.filter(pk=operation.pk, lease_token=operation.lease_token).update(
+    stored = Operation.objects.filter(pk=operation.pk, lease_token=operation.lease_token).update(
         plan_summary=dict(summary), plan=plan, progress_total=total, binding=binding.model_dump(mode="json")
     )
-    operation.refresh_from_db()
+    if stored == 1:
+        operation.refresh_from_db(fields=["plan_summary", "plan", "progress_total", "binding"])
+    return stored == 1
 
 
 def operation_await_approval(*, operation: Operation, reason: str, moved: list[str], now: datetime) -> bool:
@@ -193,27 +195,31 @@ def operation_succeed(*, operation: Operation, now: datetime) -> bool:
 def operation_fail(*, operation: Operation, error: Mapping[str, Any], now: datetime) -> bool:
     """`error` is {code, title, detail, hint} and may name the failed resource."""
     with transaction.atomic():
-        _steps_end(operation, states.STEP_FAILED, str(error.get("title", "")), now)
-        return _move(
+        failed = _move(
             operation,
             states.FAILED,
             now=now,
             fields={"finished_at": now, "lease_expires_at": None, "error": dict(error)},
             data={"error": dict(error)},
         )
+        if failed:
+            _steps_end(operation, states.STEP_FAILED, str(error.get("title", "")), now)
+        return failed
 
 
 def operation_canceled(*, operation: Operation, now: datetime) -> bool:
     """Ends a running operation whose cancel was carried out."""
     with transaction.atomic():
-        _steps_end(operation, states.STEP_SKIPPED, "Canceled.", now)
-        return _move(
+        canceled = _move(
             operation,
             states.CANCELED,
             now=now,
             fields={"finished_at": now, "lease_expires_at": None},
             data={},
         )
+        if canceled:
+            _steps_end(operation, states.STEP_SKIPPED, "Canceled.", now)
+        return canceled
 
 
 def _steps_end(operation: Operation, state: str, detail: str, now: datetime) -> None:
@@ -221,6 +227,16 @@ def _steps_end(operation: Operation, state: str, detail: str, now: datetime) -> 
         state=state, detail=detail[:500], finished_at=now
     )
     operation.steps.filter(state=states.STEP_PENDING).update(state=states.STEP_SKIPPED)
+
+
+def lease_expired(*, operation: Operation) -> bool:
+    """Whether the lease that was read is still the operation's and has run out, by the database's clock."""
+    return Operation.objects.filter(
+        pk=operation.pk,
+        state__in=states.RUNNING,
+        lease_token=operation.lease_token,
+        lease_expires_at__lt=Now(),
+    ).exists()
 
 
 @transaction.atomic
@@ -365,6 +381,7 @@ def operation_retry(*, operation: Operation, actor: str, now: datetime) -> Opera
     newest = Operation.objects.filter(tenant_id=operation.tenant_id).order_by("-created_at", "-id").first()
     if newest is not None and newest.pk != operation.pk:
         raise _conflict(operation, "retry", f"operation {newest.id} came after it", code="superseded")
+    operation_subject().retry_check(operation=operation)
     moved = Operation.objects.filter(pk=operation.pk, state__in=(states.FAILED, states.CANCELED)).update(
         state=states.QUEUED,
         attempt=F("attempt") + 1,

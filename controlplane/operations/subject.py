@@ -4,6 +4,7 @@ Operations must not know tenants' lifecycles (design.md section 2), so the tenan
 settings.OPERATION_SUBJECT names the implementation.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -39,7 +40,13 @@ class OperationSubject(Protocol):
 
     def finished(self, *, operation: Operation, now: datetime) -> None: ...
 
-    def verify(self, *, operation: Operation) -> Verification: ...
+    def retry_check(self, *, operation: Operation) -> None:
+        """Raises what the original request would raise now, such as for a tenant protected since."""
+        ...
+
+    def verify(self, *, operation: Operation, alive: Callable[[], None]) -> Verification:
+        """Looks from outside. Calls `alive` at least every few seconds while it waits: it keeps the lease."""
+        ...
 
 
 @cache

@@ -42,6 +42,7 @@ class PhaseLog:
     counts: dict[str, int] = field(default_factory=dict)
     errors: list[dict[str, str]] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    deleted: set[str] = field(default_factory=set)
 
     def translate(self, event: auto.EngineEvent) -> EngineEvent | None:
         """Our event for one of the engine's, or None for what no timeline needs. Remembers failures."""
@@ -84,6 +85,7 @@ class PhaseLog:
     def _remember(self, metadata: Any, op: str, type_name: str, name: str) -> None:
         if op == "delete":
             self.resources.pop(metadata.urn, None)
+            self.deleted.add(metadata.urn)
             return
         new = getattr(metadata, "new", None) or getattr(metadata, "old", None)
         self.resources[metadata.urn] = {

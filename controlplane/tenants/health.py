@@ -1,6 +1,7 @@
 """Looking at a tenant's runtime from outside, and what the answers mean."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,11 +53,12 @@ def runtime_probe(url: str, *, timeout_s: float = TIMEOUT_S) -> Probe:
         return Probe(states.UNHEALTHY, f"no answer ({type(error).__name__})", [])
 
 
-def runtime_probe_until(url: str, *, deadline_s: float) -> Probe:
-    """Looks again until the runtime is ready or the deadline passes; the last answer."""
+def runtime_probe_until(url: str, *, deadline_s: float, alive: Callable[[], None]) -> Probe:
+    """Looks again until the runtime is ready or the deadline passes; the last answer. `alive` is called between."""
     end = time.monotonic() + deadline_s
     while True:
         probe = runtime_probe(url)
         if probe.health in (states.HEALTHY, states.DEGRADED) or time.monotonic() >= end:
             return probe
+        alive()
         time.sleep(0.25)

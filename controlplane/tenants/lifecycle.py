@@ -1,5 +1,6 @@
 """What operations call on tenants: the lifecycle follows what was really done (see states.next_lifecycle)."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from django.conf import settings
@@ -7,7 +8,7 @@ from django.conf import settings
 from contracts.stack import StackOutputs, StackSecrets, StackSpec
 from controlplane.core import clock
 from controlplane.core.encryption import decrypt
-from controlplane.core.errors import FreeholdError
+from controlplane.core.errors import Conflict, FreeholdError
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import stack_of
 from controlplane.operations.subject import Verification
@@ -41,7 +42,11 @@ class TenantSubject:
     def finished(self, *, operation: Operation, now: datetime) -> None:
         self._move(operation, operation.state, now)
 
-    def verify(self, *, operation: Operation) -> Verification:
+    def retry_check(self, *, operation: Operation) -> None:
+        if operation.kind == "deprovision":
+            protection_check(Tenant.objects.get(pk=operation.tenant_id))
+
+    def verify(self, *, operation: Operation, alive: Callable[[], None]) -> Verification:
         """Looks from outside: a provisioned runtime answers, a deprovisioned tenant has left nothing."""
         spec = StackSpec.model_validate(operation.spec)
         if operation.kind == "deprovision":
@@ -51,7 +56,7 @@ class TenantSubject:
             return Verification(False, "The stack has no outputs.", "Run an update.")
         url = StackOutputs.model_validate(stack.outputs).runtime_url
         Tenant.objects.filter(pk=operation.tenant_id).update(runtime_url=url)
-        probe = runtime_probe_until(url, deadline_s=VERIFY_DEADLINE_S)
+        probe = runtime_probe_until(url, deadline_s=VERIFY_DEADLINE_S, alive=alive)
         Tenant.objects.filter(pk=operation.tenant_id).update(
             health=probe.health, health_seen=probe.health, health_streak=1, health_checks=probe.checks
         )
@@ -94,6 +99,16 @@ class TenantSubject:
             from controlplane.tenants.services import tenant_credentials_forget
 
             tenant_credentials_forget(tenant=current, actor="executor", now=now)
+
+
+def protection_check(tenant: Tenant) -> None:
+    """Raises Conflict while the tenant is protected against deletion."""
+    if tenant.deletion_protection:
+        raise Conflict(
+            f"{tenant.slug} is protected against deletion.",
+            code="deletion_protected",
+            hint=f'Lift it first: PATCH /api/v1/tenants/{tenant.slug} {{"deletion_protection": false}}.',
+        )
 
 
 def _left_nothing(spec: StackSpec) -> Verification:

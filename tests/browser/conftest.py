@@ -73,11 +73,10 @@ def _wait_until_it_answers(address: str, process: subprocess.Popen[bytes], log: 
     raise AssertionError(f"the server did not come up: {log.read_text()[-2000:]}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("there is no chromium on this machine")
+    assert executable is not None, "no Chromium: run tools/install-chromium"
     # Playwright's synchronous API runs an event loop in this thread, which Django takes for async code.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:

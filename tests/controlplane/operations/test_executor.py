@@ -167,6 +167,7 @@ def test_a_provider_failure_half_way_says_what_failed_and_retry_goes_on(person: 
     assert str(port) in failed.error["detail"]
     assert failed.error["hint"]
     assert [step.state for step in failed.steps.all()] == ["succeeded", "failed", "skipped", "skipped"]
+    assert "local:index:DataDirectory" in {resource["type"] for resource in tenant.stack.resources}
 
     services.operation_retry(operation=failed, actor="t", now=clock.now())
     retried = run()
@@ -304,7 +305,9 @@ def test_a_dead_workers_run_is_taken_over_and_finished(
     claimed = services.operation_claim(worker="dying", now=clock.now())
     assert claimed is not None
     execution = _Execution(claimed)
-    runner = RunnerProcess(execution._job(), log_path=operation_log_path(claimed))
+    runner = RunnerProcess(
+        execution._job(), lease_token=execution.token, log_path=operation_log_path(claimed)
+    )
     batch: list[Any] = []
     deadline = time.monotonic() + 60
     while execution.operation.progress_done < 3 and time.monotonic() < deadline:

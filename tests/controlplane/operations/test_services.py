@@ -19,7 +19,7 @@ from controlplane.operations.models import Operation, OperationEvent
 from controlplane.operations.reaper import MAX_TAKEOVERS, operations_reap
 from controlplane.operations.selectors import operation_queueing
 from controlplane.tenants.models import Tenant
-from controlplane.tenants.services import tenant_create
+from controlplane.tenants.services import tenant_create, tenant_delete
 from tests.support.people import Person, person_make
 
 Acme = tuple[Tenant, Operation]
@@ -290,6 +290,44 @@ def test_a_run_on_another_host_is_not_taken_over(acme: Acme) -> None:
     operation.refresh_from_db()
     assert operation.error is not None
     assert (operation.state, "elsewhere" in operation.error["hint"]) == (states.FAILED, True)
+
+
+def test_a_superseded_worker_stores_no_plan_and_ends_no_step(acme: Acme) -> None:
+    claim()
+    stale = Operation.objects.get()
+    lose_the_worker(stale)
+    operations_reap(now=clock.now())
+    current = claim()
+    services.step_begin(operation=current, name="plan", now=clock.now())
+    facts = PlanFacts(program_hash="old", state_hash="", cli_version="1", sdk_version="1")
+    binding = binding_make(
+        plan_id=uuid4(),
+        facts=facts,
+        spec=_spec(stale),
+        state_version=0,
+        plan=[],
+        computed_at=clock.now(),
+        expires_at=clock.now(),
+    )
+    assert not services.operation_planned(operation=stale, summary={"create": 9}, plan=[], binding=binding)
+    assert stale.lease_token != current.lease_token, "a refused write must not hand over the new lease"
+    error = {"code": "x", "title": "old", "detail": "", "hint": "", "resource": None}
+    assert not services.operation_fail(operation=stale, error=error, now=clock.now())
+    assert current.steps.get(name="plan").state == "running"
+    current.refresh_from_db()
+    assert (current.state, current.binding) == (states.PLANNING, None)
+
+
+def test_a_retried_deletion_respects_a_protection_set_since(acme: Acme, owner: Person) -> None:
+    tenant, operation = acme
+    services.operation_cancel(operation=operation, actor="owner", now=clock.now())
+    deletion = tenant_delete(principal=owner.principal, tenant=tenant, now=clock.now())
+    services.operation_cancel(operation=deletion, actor="owner", now=clock.now())
+    Tenant.objects.update(deletion_protection=True)
+    with pytest.raises(Conflict) as refused:
+        services.operation_retry(operation=deletion, actor="owner", now=clock.now())
+    assert refused.value.code == "deletion_protected"
+    assert Operation.objects.get(pk=deletion.pk).state == states.CANCELED
 
 
 def test_a_lost_operation_that_was_to_be_canceled_ends_canceled(acme: Acme) -> None:
