@@ -20,8 +20,11 @@ up: install ## everything running, the tenant acme provisioned, an agent run, it
 down: ## stop everything `up` started, tenants' processes too; data stays
 	@if [ -x $(BIN)/freehold ]; then $(BIN)/freehold down; else echo "Nothing is installed, so nothing runs."; fi
 
-clean: down ## down, and remove all state (.freehold/)
-	@rm -rf "$${FREEHOLD_HOME:-.freehold}"
+clean: ## down, and remove all state (.freehold/)
+	@if [ -x $(BIN)/freehold ]; then $(BIN)/freehold down --remove-data; \
+	elif [ -e "$${FREEHOLD_HOME:-.freehold}" ]; then \
+	  echo "There is state, but nothing is installed that could stop and remove it: make install, then make clean."; exit 1; \
+	else echo "Nothing is installed, and there is no state."; fi
 
 run: up ## the same as up
 

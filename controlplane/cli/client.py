@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -22,6 +23,11 @@ from controlplane.cli.errors import (
 from controlplane.cli.home import home_find
 
 TERMINAL = ("succeeded", "failed", "canceled")
+
+
+def segment(value: str) -> str:
+    """A slug or id as one segment of a path, whatever was typed. `.` and `..` would change the path itself."""
+    return quote(value, safe="") if value.strip(".") else quote(value, safe="").replace(".", "%2E")
 
 
 def config_path() -> Path:
@@ -100,7 +106,7 @@ class Api:
             answer = self.call("GET", answer["next"])
 
     def events(self, operation_id: str, cursor: int) -> list[dict[str, Any]]:
-        return list(self.get(f"operations/{operation_id}/events", cursor=cursor)["results"])
+        return list(self.get(f"operations/{segment(operation_id)}/events", cursor=cursor)["results"])
 
 
 def api_connect() -> Api:
@@ -118,7 +124,7 @@ def operation_wait(
     """Follows an operation to its end. Raises NeedsApproval, Canceled, or WaitingTimedOut: it goes on without us."""
     cursor, deadline = 0, time.monotonic() + timeout_s
     while True:
-        operation = api.get(f"operations/{operation_id}")
+        operation = api.get(f"operations/{segment(operation_id)}")
         for event in api.events(operation_id, cursor):
             cursor = event["id"]
             on_event(event)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from controlplane.cli.client import Api, api_connect, operation_wait
+from controlplane.cli.client import Api, api_connect, operation_wait, segment
 from controlplane.cli.errors import CliError
 from controlplane.cli.options import JsonFlag, ReasonOption, TimeoutOption
 from controlplane.cli.output import data_console, event_line, narration, print_json, print_table, say
@@ -66,7 +66,7 @@ def list_(
 @app.command()
 def show(operation_id: str, json_output: JsonFlag = False) -> None:
     """One operation: state, steps, error."""
-    operation = api_connect().get(f"operations/{operation_id}")
+    operation = api_connect().get(f"operations/{segment(operation_id)}")
     if json_output:
         print_json(operation)
         return
@@ -116,7 +116,7 @@ def logs(operation_id: str, json_output: JsonFlag = False) -> None:
 @app.command()
 def plan(operation_id: str, json_output: JsonFlag = False) -> None:
     """What the operation would change or changed; what destroys comes first."""
-    body = api_connect().get(f"operations/{operation_id}/plan")
+    body = api_connect().get(f"operations/{segment(operation_id)}/plan")
     if json_output:
         print_json(body)
         return
@@ -128,7 +128,7 @@ def plan(operation_id: str, json_output: JsonFlag = False) -> None:
 
 def _verb(operation_id: str, verb: str, reason: str, as_json: bool, *, plan_id: str | None = None) -> None:
     sent = {name: value for name, value in (("reason", reason), ("plan_id", plan_id)) if value}
-    body = api_connect().post(f"operations/{operation_id}/{verb}", sent)
+    body = api_connect().post(f"operations/{segment(operation_id)}/{verb}", sent)
     if as_json:
         print_json(body["operation"])
     else:

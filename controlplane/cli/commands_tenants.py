@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from controlplane.cli.client import api_connect
+from controlplane.cli.client import api_connect, segment
 from controlplane.cli.commands_operations import DEFAULT_TIMEOUT_S, finish
 from controlplane.cli.errors import UsageFailure
 from controlplane.cli.options import JsonFlag, ReasonOption, TimeoutOption, WaitFlag
@@ -58,7 +58,7 @@ def create(
 @app.command()
 def show(slug: str, json_output: JsonFlag = False) -> None:
     """One tenant."""
-    tenant = api_connect().get(f"tenants/{slug}")
+    tenant = api_connect().get(f"tenants/{segment(slug)}")
     if json_output:
         print_json(tenant)
         return
@@ -86,7 +86,9 @@ def update(
     given = {"plan": plan, "name": name, "deletion_protection": deletion_protection}
     changes = {key: value for key, value in given.items() if value is not None}
     answer = (
-        api.call("PATCH", f"tenants/{slug}", body=changes) if changes else api.post(f"tenants/{slug}/update")
+        api.call("PATCH", f"tenants/{segment(slug)}", body=changes)
+        if changes
+        else api.post(f"tenants/{segment(slug)}/update")
     )
     if "operation" in answer:
         finish(api, answer["operation"], wait=wait, timeout_s=timeout, as_json=json_output)
@@ -113,14 +115,14 @@ def delete(
             hint=f"Say so: freehold tenants delete {slug} --confirm {slug}",
         )
     api = api_connect()
-    answer = api.call("DELETE", f"tenants/{slug}")
+    answer = api.call("DELETE", f"tenants/{segment(slug)}")
     finish(api, answer["operation"], wait=wait, timeout_s=timeout, as_json=json_output)
 
 
 @app.command()
 def outputs(slug: str, json_output: JsonFlag = False) -> None:
     """What the stack exports; of secrets only the names."""
-    body: dict[str, Any] = api_connect().get(f"tenants/{slug}/outputs")
+    body: dict[str, Any] = api_connect().get(f"tenants/{segment(slug)}/outputs")
     if json_output:
         print_json(body)
         return
@@ -133,7 +135,7 @@ def outputs(slug: str, json_output: JsonFlag = False) -> None:
 @app.command()
 def credentials(slug: str, name: str = "freehold tenants credentials", json_output: JsonFlag = False) -> None:
     """Issue a fresh runtime key, shown once."""
-    body = api_connect().post(f"tenants/{slug}/credentials", {"name": name})
+    body = api_connect().post(f"tenants/{segment(slug)}/credentials", {"name": name})
     if json_output:
         print_json(body)
     else:
@@ -151,5 +153,5 @@ def refresh(
 ) -> None:
     """Look at what really exists and note it in the stack's state."""
     api = api_connect()
-    answer = api.post(f"tenants/{slug}/refresh", {"reason": reason})
+    answer = api.post(f"tenants/{segment(slug)}/refresh", {"reason": reason})
     finish(api, answer["operation"], wait=wait, timeout_s=timeout, as_json=json_output)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from controlplane.cli import runtime as runtimes
-from controlplane.cli.client import api_connect
+from controlplane.cli.client import api_connect, segment
 from controlplane.cli.errors import UsageFailure
 from controlplane.cli.home import home_find
 from controlplane.cli.options import JsonFlag
@@ -44,7 +44,7 @@ def report(
     params = {"period": period} if period else {}
     if format in (ReportFormat.CSV, ReportFormat.PDF):
         content = api.raw(
-            "GET", f"tenants/{slug}/usage-report", params={**params, "format": format.value}
+            "GET", f"tenants/{segment(slug)}/usage-report", params={**params, "format": format.value}
         ).content
         if output is None and format is ReportFormat.PDF and sys.stdout.isatty():
             raise UsageFailure("A PDF does not belong on a terminal.", hint="Name a file with --output.")
@@ -54,7 +54,7 @@ def report(
         else:
             sys.stdout.buffer.write(content)
         return
-    body = api.get(f"tenants/{slug}/usage-report", **params)
+    body = api.get(f"tenants/{segment(slug)}/usage-report", **params)
     if json_output or format is ReportFormat.JSON:
         print_json(body)
         return
@@ -68,7 +68,7 @@ def report(
 @invoices.command()
 def preview(slug: str, json_output: JsonFlag = False) -> None:
     """This month's invoice as it would be now."""
-    body = api_connect().get(f"tenants/{slug}/invoice-preview")
+    body = api_connect().get(f"tenants/{segment(slug)}/invoice-preview")
     if json_output:
         print_json(body)
         return
@@ -141,10 +141,13 @@ def keys_create(
 
 
 @keys.command("revoke")
-def keys_revoke(key_id: str) -> None:
+def keys_revoke(key_id: str, json_output: JsonFlag = False) -> None:
     """End a key at once."""
-    api_connect().call("DELETE", f"api-keys/{key_id}")
-    say("Revoked.")
+    api_connect().call("DELETE", f"api-keys/{segment(key_id)}")
+    if json_output:
+        print_json({"id": key_id, "revoked": True})
+    else:
+        say("Revoked.")
 
 
 @audit.command("list")

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,18 @@ class Home:
 
 
 def home_find() -> Home:
-    return Home(Path(os.environ.get("FREEHOLD_HOME", ROOT / ".freehold")).expanduser().absolute())
+    """The home FREEHOLD_HOME names, else the checkout's; an empty value counts as none."""
+    return Home(Path(os.environ.get("FREEHOLD_HOME") or ROOT / ".freehold").expanduser().absolute())
+
+
+def integer_read(name: str, default: int, minimum: int, maximum: int) -> int:
+    """A number from the environment; an empty value counts as none. CliError when it is not one in the range."""
+    found = os.environ.get(name, "").strip()
+    if not found:
+        return default
+    if not (found.isascii() and found.isdigit() and minimum <= int(found) <= maximum):
+        raise CliError(f"{name}: found {found!r}; wanted a whole number from {minimum} to {maximum}.")
+    return int(found)
 
 
 def home_prepare(home: Home) -> None:
@@ -84,31 +96,69 @@ class Ports:
     tenant_base: int
 
 
+def ports_kept(home: Home) -> Ports | None:
+    """The ports of the last start; None before the first."""
+    path = home.run / "ports.json"
+    return Ports(**json.loads(path.read_text())) if path.exists() else None
+
+
+def home_remove(home: Home) -> bool:
+    """Removes all state; whether there was any. CliError when the folder is not a Freehold home."""
+    if not home.root.exists():
+        return False
+    home_require(home)
+    try:
+        shutil.rmtree(home.root.resolve())
+    except OSError as error:
+        raise CliError(f"{home.root} could not be removed whole: {error}") from error
+    return True
+
+
+def home_require(home: Home) -> None:
+    """CliError unless the folder is a Freehold home by what is in it. An `up` that failed early left no ports yet."""
+    made = (home.run / "ports.json").is_file() or (home.secrets / "pulumi_passphrase").is_file()
+    if not (made and home.run.is_dir() and home.secrets.is_dir()) or ROOT.is_relative_to(home.root.resolve()):
+        raise CliError(
+            f"{home.root} is not a Freehold home (no run/ports.json and secrets/ in it); nothing is removed.",
+            hint="FREEHOLD_HOME names the folder. Remove it by hand if it is meant.",
+        )
+
+
 def ports_choose(home: Home, *, running: bool) -> Ports:
-    """The kept ports, or free ones. FREEHOLD_PORT decides the web port. CliError when a wanted port is taken."""
+    """The kept ports, or free ones. FREEHOLD_PORT decides the web port. CliError when a wanted port is taken.
+
+    While Freehold runs the ports are as they are: nothing is written, and another wish is refused."""
     path = home.run / "ports.json"
     kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    wanted = os.environ.get("FREEHOLD_PORT")
-    if wanted is not None and not (wanted.isdigit() and 1024 <= int(wanted) <= 65535):
-        raise CliError(f"FREEHOLD_PORT: found {wanted!r}; wanted a port from 1024 to 65535.")
-    web = int(wanted) if wanted else kept.get("web")
+    wanted = integer_read("FREEHOLD_PORT", 0, 1024, 65535)
+    wanted_base = integer_read("FREEHOLD_TENANT_PORT_BASE", 0, 1024, 65_000)
+    if running:
+        return _ports_running(Ports(**kept), wanted)
+    web = wanted or kept.get("web")
     if web is None:
         web = DEFAULT_PORT if port_is_free(DEFAULT_PORT) else free_port()
-    elif not running and not port_is_free(web):
+    elif not port_is_free(web):
         raise CliError(
             f"Port {web} is taken by another program.",
             hint="End that program, or choose another port: FREEHOLD_PORT=8500 make up",
         )
-    tenant_base = int(os.environ.get("FREEHOLD_TENANT_PORT_BASE") or kept.get("tenant_base") or 0)
     ports = Ports(
         web=web,
         postgres=kept.get("postgres") or free_port(),
         redis=kept.get("redis") or free_port(),
-        tenant_base=tenant_base or free_block(*TENANT_PORT_RANGE, TENANT_PORTS),
+        tenant_base=wanted_base or kept.get("tenant_base") or free_block(*TENANT_PORT_RANGE, TENANT_PORTS),
     )
-    if not running:
-        ports = _without_collisions(ports)
+    ports = _without_collisions(ports)
     file_write_private(path, json.dumps(ports.__dict__))
+    return ports
+
+
+def _ports_running(ports: Ports, wanted: int) -> Ports:
+    if wanted and wanted != ports.web:
+        raise CliError(
+            f"Freehold runs on port {ports.web} already; FREEHOLD_PORT asks for {wanted}.",
+            hint="`make down` first, then `make up` with the other port.",
+        )
     return ports
 
 

@@ -25,6 +25,8 @@ from embedded.processes import (
 
 START_DEADLINE_S = 90.0
 STOP_DEADLINE_S = 60.0
+#: How every message of a ConfigurationError begins.
+CONFIGURATION_REFUSED = "Freehold cannot start"
 
 
 def supervisor_alive(home: Home) -> ProcessIdentity | None:
@@ -40,12 +42,16 @@ def supervisor_state(home: Home) -> dict[str, Any]:
         return {}
 
 
-def supervisor_start(home: Home) -> tuple[Ports, bool]:
-    """Starts the supervisor unless it runs; (the ports, whether it was started). What an earlier one left
-    behind when it was killed is ended first."""
-    home_prepare(home)
+def supervisor_start(home: Home) -> Ports:
+    """Starts the supervisor unless it runs; the ports. What an earlier one left behind when it was killed is
+    ended first. Whatever is wrong with the environment is said before anything starts."""
+    services.threads()
     if supervisor_alive(home) is not None:
-        return ports_choose(home, running=True), False
+        return ports_choose(home, running=True)
+    home_prepare(home)
+    # One that was started by an `up` killed before it could note it.
+    for leftover in processes_marked(services.service_mark(home, "supervisor")):
+        process_stop(leftover, grace_s=STOP_DEADLINE_S)
     if (home.run / "ports.json").exists():
         services_stop(home, Ports(**json.loads((home.run / "ports.json").read_text())))
     ports = ports_choose(home, running=False)
@@ -59,17 +65,18 @@ def supervisor_start(home: Home) -> tuple[Ports, bool]:
         mark=services.service_mark(home, "supervisor"),
     )
     identity_write(home.identity_file, identity)
-    return ports, True
+    return ports
 
 
-def supervisor_phase_wait(home: Home, phases: tuple[str, ...]) -> None:
-    """Until the supervisor says one of `phases`. CliError with the reason when it fails or takes too long."""
+def supervisor_phase_wait(home: Home, phases: tuple[str, ...]) -> str:
+    """Until the supervisor says one of `phases`; which. CliError with the reason when it fails or takes too long."""
     deadline = time.monotonic() + START_DEADLINE_S
     while True:
         state = supervisor_state(home)
-        if state.get("phase") in phases:
-            return
-        if state.get("phase") == "failed" or supervisor_alive(home) is None:
+        phase = state.get("phase")
+        if phase in phases:
+            return str(phase)
+        if phase == "failed" or supervisor_alive(home) is None:
             raise CliError(
                 f"The services did not start: {state.get('error') or log_tail(home.logs / 'supervisor.log')}",
                 hint=f"See {home.logs}; `freehold doctor` checks the machine.",
@@ -93,9 +100,17 @@ def manage(home: Home, ports: Ports, *arguments: str) -> str:
         timeout=300,
     )
     if done.returncode != 0:
-        tail = "\n".join((done.stderr or done.stdout).splitlines()[-8:])
-        raise CliError(f"`manage.py {arguments[0]}` failed:\n{tail}", hint="Run `freehold doctor`.")
+        raise manage_error(arguments[0], done.stderr or done.stdout)
     return done.stdout
+
+
+def manage_error(command: str, output: str) -> CliError:
+    """What to say of a management command that failed: of a wrong setting only its own words, no traceback."""
+    refused = output.rfind(CONFIGURATION_REFUSED)
+    if refused >= 0:
+        return CliError(output[refused:].strip(), hint="docs/configuration.md has the table of settings.")
+    tail = "\n".join(output.splitlines()[-8:])
+    return CliError(f"`manage.py {command}` failed:\n{tail}", hint="Run `freehold doctor`.")
 
 
 def web_ready_wait(home: Home, ports: Ports) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from controlplane.cli import commands_operations, commands_tenants, commands_usage
 from controlplane.cli.client import Api, Credentials, config_path
@@ -59,15 +60,27 @@ def up(json_output: JsonFlag = False) -> None:
 
 
 @app.command()
-def down(json_output: JsonFlag = False) -> None:
-    """Stop everything that `up` started, tenants' processes too. Data stays."""
+def down(
+    remove_data: Annotated[
+        bool, typer.Option("--remove-data", help="Then remove all state: databases, secrets, tenants' data")
+    ] = False,
+    json_output: JsonFlag = False,
+) -> None:
+    """Stop everything that `up` started, tenants' processes too. Data stays, unless --remove-data."""
+    from controlplane.cli.home import home_remove, home_require
     from controlplane.cli.lifecycle import everything_stop
 
-    stopped = everything_stop(home_find())
+    home = home_find()
+    if remove_data and home.root.exists():
+        home_require(home)
+    stopped = everything_stop(home)
+    removed = remove_data and home_remove(home)
     if json_output:
-        print_json({"stopped": stopped})
-    else:
-        say(f"Stopped {len(stopped)} processes: {', '.join(stopped)}." if stopped else "Nothing was running.")
+        print_json({"stopped": stopped, "removed": removed})
+        return
+    say(f"Stopped {len(stopped)} processes: {', '.join(stopped)}." if stopped else "Nothing was running.")
+    if removed:
+        say(f"Removed {home.root}.")
 
 
 @app.command()
@@ -129,6 +142,7 @@ def login(
     key_file: Annotated[
         Path | None, typer.Option(help="A file with the API key; else it is read from standard input")
     ] = None,
+    json_output: JsonFlag = False,
 ) -> None:
     """Keep an API's address and key for later commands, in a file of mode 0600."""
     import getpass
@@ -146,20 +160,32 @@ def login(
     path = config_path()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file_write_private(path, json.dumps({"api_url": url.rstrip("/"), "api_key": key}))
-    say(f"Kept in {path}.")
+    if json_output:
+        print_json({"api_url": url.rstrip("/"), "kept_in": str(path)})
+    else:
+        say(f"Kept in {path}.")
 
 
 def run() -> None:
     """The console script: errors become a sentence (or JSON under --json) and their exit code."""
     os.umask(0o077)
+    as_json = "--json" in sys.argv
     try:
-        app(standalone_mode=True)
+        # Under --json, what is wrong with the command line comes to us instead of being drawn in a frame.
+        sys.exit(app(standalone_mode=not as_json))
+    except typer.Abort:
+        sys.exit(1)
     except CliError as error:
         _report(error.message, error.hint, error.to_json())
         sys.exit(error.exit_code)
     except EmbeddedError as error:
         _report(str(error), "", {"error": str(error), "exit_code": 1})
         sys.exit(1)
+    except TyperException as error:
+        message = str(error)
+        hint = "`freehold --help` lists the commands, and each of them has --help."
+        _report(message, hint, {"error": message, "hint": hint, "exit_code": 2})
+        sys.exit(2)
     except KeyboardInterrupt:
         narration.print("Stopped here; what was begun goes on. `freehold operations list` shows it.")
         sys.exit(130)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from controlplane.cli.client import api_connect
+from controlplane.cli.client import api_connect, segment
 from controlplane.cli.commands_operations import DEFAULT_TIMEOUT_S, follow
 
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
@@ -11,7 +11,7 @@ _SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
 def preview_tenant(slug: str) -> dict[str, Any]:
     """Queues a preview, waits for it, and returns {tenant, operation, summary, resources}."""
     api = api_connect()
-    operation = api.post(f"tenants/{slug}/preview", {"reason": "freehold preview"})["operation"]
+    operation = api.post(f"tenants/{segment(slug)}/preview", {"reason": "freehold preview"})["operation"]
     follow(api, operation["id"], timeout_s=DEFAULT_TIMEOUT_S, quiet=True)
     return {"tenant": slug, **api.get(f"operations/{operation['id']}/plan")}
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from controlplane.cli.client import Api
-from controlplane.cli.errors import CliError, UsageFailure
+from controlplane.cli.client import Api, segment
+from controlplane.cli.errors import CliError, Missing, UsageFailure
 from controlplane.cli.home import Home
 from embedded.processes import file_write_private
 
@@ -35,7 +35,8 @@ class Runtime:
             detail = response.text[:500]
             with contextlib.suppress(ValueError):
                 detail = response.json().get("detail", detail)
-            raise CliError(f"The runtime answered {response.status_code} to {method} {path}: {detail}")
+            kind = Missing if response.status_code == 404 else CliError
+            raise kind(f"The runtime answered {response.status_code} to {method} {path}: {detail}")
         return response.json() if response.content else None
 
     def accepts_key(self) -> bool:
@@ -50,12 +51,12 @@ def runtime_connect(api: Api, home: Home, slug: str) -> Runtime:
     """The runtime of a tenant with a key of ours; the key is kept in a file of mode 0600 and reused."""
     path = home.run / "runtime-keys.json"
     kept: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
-    tenant = api.get(f"tenants/{slug}")
+    tenant = api.get(f"tenants/{segment(slug)}")
     if slug in kept and kept[slug]["url"] == tenant["runtime_url"]:
         runtime = Runtime(kept[slug]["url"], kept[slug]["api_key"])
         if runtime.accepts_key():
             return runtime
-    issued = api.post(f"tenants/{slug}/credentials", {"name": "freehold command"})
+    issued = api.post(f"tenants/{segment(slug)}/credentials", {"name": "freehold command"})
     kept[slug] = {"url": issued["runtime_url"], "api_key": issued["api_key"]}
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file_write_private(path, json.dumps(kept))

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from controlplane.cli.home import ROOT, Home, Ports
+from controlplane.cli.home import ROOT, Home, Ports, integer_read
 from embedded.databases import database_ensure
 from embedded.postgres import PostgresServer, postgres_url
 from embedded.processes import file_write_private
@@ -13,6 +13,10 @@ from embedded.redis import RedisServer, redis_url
 
 #: In the order they start; they stop in reverse.
 SERVICE_NAMES = ("postgres", "redis", "web", "worker", "scheduler")
+
+#: Of our own commands: how long each has to end before it is killed. Apart from `commands`, so that `down` works
+#: whatever is wrong with the environment.
+GRACE_S = {"web": 8.0, "worker": 6.0, "scheduler": 5.0}
 
 
 @dataclass(frozen=True)
@@ -41,18 +45,25 @@ def redis_server(home: Home, ports: Ports) -> RedisServer:
     return RedisServer(dir=folder, port=ports.redis, log_path=home.logs / "redis.log")
 
 
+def threads() -> int:
+    """Of the worker. Each operation is a process of its own already; two more keep the sweep alive when all work."""
+    return integer_read("FREEHOLD_MAX_OPERATIONS", 4, 1, 256) + 2
+
+
 def commands(ports: Ports) -> list[Command]:
-    threads = int(os.environ.get("FREEHOLD_MAX_OPERATIONS", "4")) + 2
     web = (
         f"-m uvicorn controlplane.config.asgi:application --host 127.0.0.1 --port {ports.web} --no-access-log"
     )
     celery = "-m celery -A controlplane.config.celery"
-    # Threads: each operation is a process of its own already; two more keep the sweep alive when all work.
-    worker = f"{celery} worker --pool threads --concurrency {threads} --loglevel INFO --hostname worker@%h"
+    worker = f"{celery} worker --pool threads --concurrency {threads()} --loglevel INFO --hostname worker@%h"
     return [
-        Command("web", _argv(f"{web} --timeout-graceful-shutdown 3 --lifespan off"), grace_s=8),
-        Command("worker", _argv(f"{worker} --without-gossip --without-mingle"), grace_s=6),
-        Command("scheduler", [*_argv(f"{celery} beat --loglevel WARNING"), "--pidfile", ""], grace_s=5),
+        Command("web", _argv(f"{web} --timeout-graceful-shutdown 3 --lifespan off"), grace_s=GRACE_S["web"]),
+        Command("worker", _argv(f"{worker} --without-gossip --without-mingle"), grace_s=GRACE_S["worker"]),
+        Command(
+            "scheduler",
+            [*_argv(f"{celery} beat --loglevel WARNING"), "--pidfile", ""],
+            grace_s=GRACE_S["scheduler"],
+        ),
     ]
 
 

@@ -190,12 +190,12 @@ class Supervisor:
 
 def services_stop(home: Home, ports: Ports) -> None:
     """Stops every service of this home, whoever started it: by identity, and by mark when a file is missing."""
-    for command in reversed(services.commands(ports)):
-        path = services.service_identity_path(home, command.name)
+    for name, grace_s in reversed(services.GRACE_S.items()):
+        path = services.service_identity_path(home, name)
         recorded = identity_read(path)
         known = [recorded] if recorded is not None and process_alive(recorded) else []
-        for identity in [*known, *processes_marked(services.service_mark(home, command.name))]:
-            process_stop(identity, grace_s=command.grace_s)
+        for identity in [*known, *processes_marked(services.service_mark(home, name))]:
+            process_stop(identity, grace_s=grace_s)
         path.unlink(missing_ok=True)
     # Runners of operations and what they started: with the worker gone, nobody attends to them.
     for identity in processes_marked(str(home.root / "operations")):

@@ -13,6 +13,7 @@ from typing import Any
 from controlplane.cli import runtime as runtimes
 from controlplane.cli.client import Api, Credentials, operation_wait
 from controlplane.cli.errors import CliError, Missing
+from controlplane.cli.externals import externals_check
 from controlplane.cli.home import ROOT, Home, Ports
 from controlplane.cli.lifecycle import (
     manage,
@@ -21,6 +22,8 @@ from controlplane.cli.lifecycle import (
     tenants_host,
     web_ready_wait,
 )
+from controlplane.cli.locking import up_lock
+from controlplane.cli.moving import tenants_follow_port
 from controlplane.cli.output import data_console, event_line, narration, print_table, say
 from embedded.processes import file_write_private
 
@@ -52,11 +55,16 @@ class Up:
         self.step_number = 0
 
     def run(self) -> Outcome:
+        with up_lock(self.home):
+            return self._run()
+
+    def _run(self) -> Outcome:
         started = time.monotonic()
         with self._step("Services: Postgres, Redis, web, worker, scheduler"):
-            ports, fresh = supervisor_start(self.home)
-            if fresh:
-                supervisor_phase_wait(self.home, ("databases", "running"))
+            externals_check()
+            ports = supervisor_start(self.home)
+            # An `up` that was interrupted here leaves a supervisor that still waits for its migrations.
+            if supervisor_phase_wait(self.home, ("databases", "running")) == "databases":
                 manage(self.home, ports, "migrate", "--no-input")
                 (self.home.run / "migrated").touch(mode=0o600)
             supervisor_phase_wait(self.home, ("running",))
@@ -65,16 +73,18 @@ class Up:
         with self._step("Administrator and API key"):
             kept = self._administrator(ports)
             web_ready_wait(self.home, ports)
-        api = Api(Credentials(f"http://127.0.0.1:{ports.web}/api/v1", kept["api_key"]))
+            api = Api(Credentials(f"http://127.0.0.1:{ports.web}/api/v1", kept["api_key"]))
+            tenants_follow_port(api, self.home, ports.web)
         with self._step(f"Tenant {TENANT} on the local target, by the real Pulumi engine"):
             tenant = self._tenant(api)
         with self._step("Documents: Freehold's own guides into the tenant's long-term memory"):
             runtime = runtimes.runtime_connect(api, self.home, TENANT)
             self._documents(runtime)
         with self._step(f"Agent {AGENT}: one task in the tenant's runtime"):
+            runs_before = meter_total(api.get(f"tenants/{TENANT}/usage-report"), "agent_runs")
             self._agent(runtime)
         with self._step("Usage report and invoice preview"):
-            self._usage(api)
+            self._usage(api, runs_before)
         self.outcome.timings["total_s"] = round(time.monotonic() - started, 1)
         self._write_up_file(ports, tenant, runtime, kept)
         return self.outcome
@@ -186,13 +196,12 @@ class Up:
         if not self.outcome.answer:
             raise CliError("The agent gave no answer.", hint=f"freehold runs create {TENANT} '{QUESTION}'")
 
-    def _usage(self, api: Api) -> None:
-        """Waits until the run is in the report: events travel through the runtime's outbox."""
+    def _usage(self, api: Api, runs_before: float) -> None:
+        """Waits until this run is in the report: events travel through the runtime's outbox."""
         deadline = time.monotonic() + USAGE_DEADLINE_S
         while True:
             report = api.get(f"tenants/{TENANT}/usage-report")
-            meters = {meter["meter"]: meter["total"] for meter in report["meters"]}
-            if float(meters.get("agent_runs", "0")) > 0 and float(meters.get("input_tokens", "0")) > 0:
+            if meter_total(report, "agent_runs") > runs_before and meter_total(report, "input_tokens") > 0:
                 break
             if time.monotonic() > deadline:
                 raise CliError(
@@ -226,6 +235,11 @@ class Up:
             },
         }
         file_write_private(path, json.dumps(document, indent=2) + "\n")
+
+
+def meter_total(report: dict[str, Any], meter: str) -> float:
+    """A meter's total in a usage report; 0 when it has none."""
+    return sum(float(row["total"]) for row in report["meters"] if row["meter"] == meter)
 
 
 def seconds_between(start: str, end: str) -> float:
