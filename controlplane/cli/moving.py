@@ -47,6 +47,5 @@ def tenants_follow_port(api: Api, home: Home, port: int) -> None:
 
 
 def _refused(slug: str, why: str) -> None:
-    say(
-        f"      {slug} was not updated: {why}\n      Until it is, its usage does not arrive: freehold tenants update {slug}"
-    )
+    say(f"      {slug} was not updated: {why}")
+    say(f"      Until it is, its usage does not arrive: freehold tenants update {slug}")
