@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -118,6 +119,14 @@ def _storable(value: Any) -> bool:
 def whole_number(raw: str) -> int | None:
     """A number as a parameter gives it; None for anything else, and for more than a row's number can be."""
     return int(raw) if raw.isascii() and raw.isdigit() and len(raw) <= 18 else None
+
+
+def choice_of(request: Request, name: str, choices: Sequence[str]) -> str | None:
+    """A parameter that has fixed choices; None where it is absent or empty."""
+    value = request.query_params.get(name) or None
+    if value is not None and value not in choices:
+        raise ValidationFailed.of(name, f"must be one of {', '.join(choices)}")
+    return value
 
 
 def limit_of(request: Request) -> int:

@@ -1,5 +1,7 @@
 """/api/v1/plans and /api/v1/targets: what a tenant may be made of."""
 
+from dataclasses import asdict
+
 from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,14 +11,7 @@ from controlplane.api.base import Api
 from controlplane.api.document import documented
 from controlplane.api.shapes import PlanShape, TargetShape, page_of
 from controlplane.tenants.plans import plans
-
-_TARGETS = {
-    "local": {
-        "name": "This machine",
-        "description": "Own server processes per tenant.",
-        "regions": ["local"],
-    }
-}
+from controlplane.tenants.targets import TARGETS
 
 
 class PlansApi(Api):
@@ -33,5 +28,7 @@ class TargetsApi(Api):
 
     @documented("targets_list", "List targets", tag="catalogue", answers={200: page_of(TargetShape)})
     def get(self, request: Request) -> Response:
-        results = [{"key": key, **_TARGETS.get(key, {})} for key in settings.FREEHOLD_TARGETS]
+        results = [
+            {"key": key, **asdict(TARGETS[key])} for key in settings.FREEHOLD_TARGETS if key in TARGETS
+        ]
         return Response({"results": results, "next": None, "previous": None})

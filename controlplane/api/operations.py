@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from controlplane.accounts import roles
 from controlplane.accounts.access import access_require
 from controlplane.api import shapes
-from controlplane.api.base import Api
+from controlplane.api.base import Api, choice_of
 from controlplane.api.document import IDEMPOTENT, LOCATION, OPERATION_ID, PAGED, documented, in_path, query
 from controlplane.api.idempotency import Answer
 from controlplane.api.tenants import operation_answer
@@ -41,9 +41,12 @@ class OperationsApi(Api):
     )
     def get(self, request: Request) -> Response:
         found = selectors.operations_visible(principal=self.principal)
-        for name, column in (("state", "state"), ("kind", "kind"), ("tenant", "tenant__slug")):
-            if value := request.query_params.get(name):
-                found = found.filter(**{column: value})
+        if state := choice_of(request, "state", states.STATES):
+            found = found.filter(state=state)
+        if kind := choice_of(request, "kind", states.KINDS):
+            found = found.filter(kind=kind)
+        if slug := request.query_params.get("tenant"):
+            found = found.filter(tenant__slug=slug)
         rows, links = self.page(found)
         results = [selectors.operation_representation(row, slug=row.tenant.slug) for row in rows]
         return Response({"results": results, **links})

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from contracts.stack import SLUG_PATTERN
 from controlplane.accounts import roles
 from controlplane.api import shapes
-from controlplane.api.base import Api
+from controlplane.api.base import Api, choice_of
 from controlplane.api.document import (
     ETAG,
     IDEMPOTENT,
@@ -24,13 +24,13 @@ from controlplane.api.document import (
 )
 from controlplane.api.idempotency import Answer
 from controlplane.core import clock
-from controlplane.core.errors import PreconditionFailed
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import operation_representation, operations_visible, stack_of
 from controlplane.tenants import selectors, services, states
 from controlplane.tenants.models import Tenant
 
 VERBS = ("preview", "update", "refresh")
+CHOICES = {"lifecycle": states.LIFECYCLES, "health": states.HEALTHS, "billing": states.STANDINGS}
 EXAMPLE = OpenApiExample(
     "starter",
     value={"slug": "globex", "name": "Globex", "plan": "starter", "target": "local"},
@@ -56,8 +56,10 @@ def operation_answer(operation: Operation, *, tenant: Tenant | None = None) -> A
     return Answer(202, body, {"Location": f"/api/v1/operations/{operation.id}"})
 
 
-def etag_of(tenant: Tenant) -> str:
-    return f'"{int(tenant.updated_at.timestamp() * 1_000_000):x}"'
+def _etags_wanted(request: Request) -> list[str] | None:
+    """The versions that If-Match accepts; None where any will do."""
+    raw = request.headers.get("If-Match")
+    return None if raw is None or raw.strip() == "*" else [tag.strip() for tag in raw.split(",")]
 
 
 class TenantsApi(Api):
@@ -98,6 +100,8 @@ class TenantsApi(Api):
     )
     def get(self, request: Request) -> Response:
         params = request.query_params
+        for name, choices in CHOICES.items():
+            choice_of(request, name, choices)
         filters = {key: str(params[key]) for key in selectors.SEARCH if key in params}
         rows, links = self.page(selectors.tenants_search(principal=self.principal, filters=filters))
         return Response({"results": [selectors.tenant_representation(row) for row in rows], **links})
@@ -146,7 +150,9 @@ class TenantApi(Api):
     )
     def get(self, request: Request, slug: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
-        return Response(selectors.tenant_representation(tenant), headers={"ETag": etag_of(tenant)})
+        return Response(
+            selectors.tenant_representation(tenant), headers={"ETag": selectors.tenant_etag(tenant)}
+        )
 
     @documented(
         "tenants_change",
@@ -160,20 +166,23 @@ class TenantApi(Api):
     )
     def patch(self, request: Request, slug: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
-        wanted = request.headers.get("If-Match")
-        if wanted not in (None, "*", etag_of(tenant)):
-            raise PreconditionFailed(
-                "The tenant changed since it was read.", hint="Read it again, then repeat."
-            )
         changes = self.checked(self.InputSerializer, partial=True)
         updated, operation = services.tenant_update(
-            principal=self.principal, tenant=tenant, changes=changes, now=clock.now()
+            principal=self.principal,
+            tenant=tenant,
+            changes=changes,
+            now=clock.now(),
+            etags=_etags_wanted(request),
         )
         fresh = selectors.tenant_get(principal=self.principal, slug=updated.slug)
         if operation is not None:
             answer = operation_answer(operation, tenant=fresh)
-            return Response(answer.body, status=202, headers={**answer.headers, "ETag": etag_of(fresh)})
-        return Response(selectors.tenant_representation(fresh), headers={"ETag": etag_of(fresh)})
+            return Response(
+                answer.body, status=202, headers={**answer.headers, "ETag": selectors.tenant_etag(fresh)}
+            )
+        return Response(
+            selectors.tenant_representation(fresh), headers={"ETag": selectors.tenant_etag(fresh)}
+        )
 
     @documented(
         "tenants_delete",

@@ -62,6 +62,11 @@ def tenant_get(*, principal: Principal, slug: str) -> Tenant:
     return tenant
 
 
+def tenant_etag(tenant: Tenant) -> str:
+    """The version of a tenant, as ETag and If-Match carry it."""
+    return f'"{int(tenant.updated_at.timestamp() * 1_000_000):x}"'
+
+
 def tenant_representation(tenant: Tenant) -> dict[str, Any]:
     """The tenant of contract.md section 3."""
     stack: Stack | None = getattr(tenant, "stack", None)

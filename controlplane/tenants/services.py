@@ -1,29 +1,24 @@
 """Changes to tenants. Each is one transaction: the row, the operation and the audit row, or nothing."""
 
-import re
 import secrets as token_source
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
-from django.conf import settings
-from django.core.exceptions import ValidationError as DjangoValidationError
-from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 
-from contracts.stack import SLUG_PATTERN
 from controlplane.accounts.access import Principal
 from controlplane.accounts.models import ApiKey
 from controlplane.accounts.roles import USAGE_WRITE
 from controlplane.accounts.services import api_key_create
 from controlplane.core.audit import audit_record
 from controlplane.core.encryption import decrypt, encrypt
-from controlplane.core.errors import Conflict, FieldProblem, RetryLater, ValidationFailed
+from controlplane.core.errors import Conflict, PermissionDenied, PreconditionFailed, RetryLater
 from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
-from controlplane.operations.services import operation_create
+from controlplane.operations.services import operation_cancel, operation_create
 from controlplane.tenants import states
 from controlplane.tenants.debounce import Health, health_next
 from controlplane.tenants.health import Probe
@@ -31,15 +26,14 @@ from controlplane.tenants.lifecycle import secrets_context
 from controlplane.tenants.models import HealthChange, Tenant
 from controlplane.tenants.placement import local_slot_find
 from controlplane.tenants.plans import plans
+from controlplane.tenants.selectors import tenant_etag
 from controlplane.tenants.stack_spec import sizes_merge, stack_spec_of
+from controlplane.tenants.targets import region_default
+from controlplane.tenants.validation import tenant_check
 
-#: Names that would read as something else in a URL or a folder listing.
-RESERVED_SLUGS = frozenset(
-    {"new", "api", "admin", "static", "login", "logout", "healthz", "readyz", "metrics"}
-)
-_LABEL_KEY = re.compile(r"^[a-z0-9](?:[a-z0-9._/-]{0,61}[a-z0-9])?$")
 HEALTH_HISTORY_DAYS = 90
-DEFAULT_REGION = {"local": "local"}
+#: What tenant_update may change.
+CHANGEABLE = ("plan", "overrides", "name", "labels", "deletion_protection")
 
 
 def tenant_create(
@@ -59,10 +53,19 @@ def tenant_create(
 ) -> tuple[Tenant, Operation]:
     """Requests a tenant and queues its provisioning.
 
-    Raises ValidationFailed naming every wrong field, Conflict (`slug_taken`, `machine_full`).
+    Raises ValidationFailed naming every wrong field, Conflict (`slug_taken`, `machine_full`), PermissionDenied
+    for a principal limited to some tenants: it could not see what it made.
     """
-    _tenant_check(
-        slug=slug, name=name, plan=plan, target=target, contact_email=contact_email, labels=labels or {}
+    if principal.tenant_ids is not None:
+        raise PermissionDenied("A key limited to some tenants cannot request another one.")
+    tenant_check(
+        slug=slug,
+        name=name,
+        plan=plan,
+        target=target,
+        contact_email=contact_email,
+        labels=labels or {},
+        region=region,
     )
     sizes_merge(plans()[plan], dict(overrides or {}))
     if Tenant.objects.filter(slug=slug).exclude(lifecycle=states.DEPROVISIONED).exists():
@@ -75,7 +78,7 @@ def tenant_create(
                 name=name.strip(),
                 plan=plan,
                 target=target,
-                region=region or DEFAULT_REGION.get(target, ""),
+                region=region or region_default(target),
                 contact_email=contact_email,
                 labels=dict(labels or {}),
                 overrides=dict(overrides or {}),
@@ -112,42 +115,52 @@ def tenant_create(
     return tenant, operation
 
 
+@transaction.atomic
 def tenant_update(
-    *, principal: Principal, tenant: Tenant, changes: Mapping[str, Any], now: datetime
+    *,
+    principal: Principal,
+    tenant: Tenant,
+    changes: Mapping[str, Any],
+    now: datetime,
+    etags: Collection[str] | None = None,
 ) -> tuple[Tenant, Operation | None]:
-    """Changes a tenant; an operation is queued, and returned, where infrastructure must follow."""
-    plan = str(changes.get("plan", tenant.plan))
-    overrides = dict(changes.get("overrides", tenant.overrides))
-    name = str(changes.get("name", tenant.name))
-    labels = dict(changes.get("labels", tenant.labels))
-    _tenant_check(
-        slug=tenant.slug,
-        name=name,
-        plan=plan,
-        target=tenant.target,
-        contact_email=tenant.contact_email,
-        labels=labels,
+    """Changes a tenant; an operation is queued, and returned, where infrastructure must follow.
+
+    What is not in `changes` stays as it is at that moment. `etags` are the versions the caller knows: raises
+    PreconditionFailed when the tenant is at none of them. Changes that change nothing leave no trace.
+    """
+    current = Tenant.objects.select_for_update().get(pk=tenant.pk)
+    if etags is not None and tenant_etag(current) not in etags:
+        raise PreconditionFailed("The tenant changed since it was read.", hint="Read it again, then repeat.")
+    wanted: dict[str, Any] = {name: changes.get(name, getattr(current, name)) for name in CHANGEABLE}
+    wanted["name"] = str(wanted["name"]).strip()
+    tenant_check(
+        slug=current.slug,
+        name=wanted["name"],
+        plan=wanted["plan"],
+        target=current.target,
+        contact_email=current.contact_email,
+        labels=wanted["labels"],
     )
-    sizes_merge(plans()[plan], overrides)
-    with transaction.atomic():
-        current = Tenant.objects.select_for_update().get(pk=tenant.pk)
-        moves_infrastructure = (plan, overrides) != (current.plan, current.overrides)
-        if moves_infrastructure:
-            _accepts(current, operation_states.UPDATE)
-        before = {key: getattr(current, key) for key in changes}
-        current.plan, current.overrides, current.name, current.labels = plan, overrides, name.strip(), labels
-        current.deletion_protection = bool(changes.get("deletion_protection", current.deletion_protection))
-        current.updated_at = now
-        current.save(
-            update_fields=["plan", "overrides", "name", "labels", "deletion_protection", "updated_at"]
-        )
-        _audit(current, principal.actor, "tenant.updated", now, {"before": before, "after": dict(changes)})
-        operation = None
-        if moves_infrastructure:
-            operation = _operation(
-                current, operation_states.UPDATE, principal, now, "plan or overrides changed", False
-            )
-    return current, operation
+    sizes_merge(plans()[wanted["plan"]], wanted["overrides"])
+    after = {name: value for name, value in wanted.items() if value != getattr(current, name)}
+    if not after:
+        return current, None
+    before = {name: getattr(current, name) for name in after}
+    moves_infrastructure = "plan" in after or "overrides" in after
+    if moves_infrastructure:
+        _accepts(current, operation_states.UPDATE)
+    for name, value in after.items():
+        setattr(current, name, value)
+    # The version must move even if the clock did not, or went back while this waited for the row.
+    current.updated_at = max(now, current.updated_at + timedelta(microseconds=1))
+    current.save(update_fields=[*after, "updated_at"])
+    _audit(current, principal.actor, "tenant.updated", now, {"before": before, "after": after})
+    if not moves_infrastructure:
+        return current, None
+    return current, _operation(
+        current, operation_states.UPDATE, principal, now, "plan or overrides changed", False
+    )
 
 
 def tenant_operate(
@@ -166,27 +179,30 @@ def tenant_operate(
         return _operation(current, kind, principal, now, reason, requires_approval)
 
 
+@transaction.atomic
 def tenant_delete(*, principal: Principal, tenant: Tenant, now: datetime, reason: str = "") -> Operation:
-    """Queues the deprovisioning. Raises Conflict while protected, or while one is under way."""
-    with transaction.atomic():
-        current = Tenant.objects.select_for_update().get(pk=tenant.pk)
-        if current.deletion_protection:
-            raise Conflict(
-                f"{current.slug} is protected against deletion.",
-                code="deletion_protected",
-                hint=f'Lift it first: PATCH /api/v1/tenants/{current.slug} {{"deletion_protection": false}}.',
-            )
-        _accepts(current, operation_states.DEPROVISION)
-        open_ones = Operation.objects.filter(tenant=current, state__in=operation_states.OPEN)
-        if open_ones.filter(kind=operation_states.DEPROVISION).exists():
-            raise Conflict(f"{current.slug} is being deleted already.", code="already_deleting")
-        from controlplane.operations.services import operation_cancel
-
-        # What still waits would otherwise run against a tenant that is going away.
-        waiting = (operation_states.QUEUED, operation_states.AWAITING_APPROVAL)
-        for operation in open_ones.filter(state__in=waiting):
-            operation_cancel(operation=operation, actor=principal.actor, now=now)
-        return _operation(current, operation_states.DEPROVISION, principal, now, reason, False)
+    """Cancels what still waits and queues the deprovisioning. Raises Conflict while protected, while a
+    deprovisioning is under way, or while what runs does not allow it; then nothing is canceled either."""
+    open_ones = Operation.objects.filter(tenant_id=tenant.pk, state__in=operation_states.OPEN)
+    # Operations are locked before their tenant, as by whoever claims one: the other order could deadlock.
+    list(open_ones.select_for_update().order_by("pk"))
+    current = Tenant.objects.select_for_update().get(pk=tenant.pk)
+    if current.deletion_protection:
+        raise Conflict(
+            f"{current.slug} is protected against deletion.",
+            code="deletion_protected",
+            hint=f'Lift it first: PATCH /api/v1/tenants/{current.slug} {{"deletion_protection": false}}.',
+        )
+    if open_ones.filter(kind=operation_states.DEPROVISION).exists():
+        raise Conflict(f"{current.slug} is being deleted already.", code="already_deleting")
+    # What waits would otherwise run against a tenant that is going away; and a canceled provision frees its
+    # tenant for deletion, so the lifecycle is looked at afterwards.
+    waiting = (operation_states.QUEUED, operation_states.AWAITING_APPROVAL)
+    for operation in open_ones.filter(state__in=waiting):
+        operation_cancel(operation=operation, actor=principal.actor, now=now)
+    current.refresh_from_db()
+    _accepts(current, operation_states.DEPROVISION)
+    return _operation(current, operation_states.DEPROVISION, principal, now, reason, False)
 
 
 def tenant_credentials_issue(
@@ -278,41 +294,6 @@ def _accepts(tenant: Tenant, kind: str) -> None:
             code="tenant_state",
             hint="Wait for its running operation, or retry or cancel it.",
             extra={"lifecycle": tenant.lifecycle},
-        )
-
-
-def _tenant_check(
-    *, slug: str, name: str, plan: str, target: str, contact_email: str, labels: Mapping[str, str]
-) -> None:
-    problems: list[FieldProblem] = []
-    if not re.fullmatch(SLUG_PATTERN, slug):
-        problems.append(
-            {
-                "pointer": "/slug",
-                "detail": "must be 2 to 40 of a-z, 0-9 and -, begin with a letter and not end with -",
-            }
-        )
-    elif slug in RESERVED_SLUGS:
-        problems.append({"pointer": "/slug", "detail": "is reserved"})
-    if not name.strip() or len(name) > 200 or any(ord(character) < 32 for character in name):
-        problems.append({"pointer": "/name", "detail": "must be 1 to 200 printable characters"})
-    if plan not in plans():
-        problems.append({"pointer": "/plan", "detail": f"must be one of {', '.join(plans())}"})
-    if target not in settings.FREEHOLD_TARGETS:
-        problems.append(
-            {"pointer": "/target", "detail": f"must be one of {', '.join(settings.FREEHOLD_TARGETS)}"}
-        )
-    if contact_email:
-        try:
-            validate_email(contact_email)
-        except DjangoValidationError:
-            problems.append({"pointer": "/contact_email", "detail": "is not an e-mail address"})
-    for key, value in labels.items():
-        if not _LABEL_KEY.fullmatch(key) or len(value) > 200:
-            problems.append({"pointer": f"/labels/{key[:63]}", "detail": "is not a valid label"})
-    if problems:
-        raise ValidationFailed(
-            "; ".join(f"{p['pointer'][1:]}: {p['detail']}" for p in problems), errors=problems
         )
 
 
