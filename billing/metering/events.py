@@ -103,7 +103,8 @@ def _judge(raw: object, *, subject: str, received_at: datetime) -> JudgedEvent:
         raise _Refused("time: must be an RFC 3339 text")
     event = UsageEvent.model_validate(raw)
     body = canonical_json(raw)
-    encoded = body.encode()
+    # An event is the same with the media type that it has anyway, spelled out or not: its mode of sending decides.
+    same = canonical_json({"datacontenttype": "application/json", **raw})
     if _NUL.search(body):
         raise _Refused("contains the character U+0000")
     data_type = DATA_TYPES.get(event.type)
@@ -119,13 +120,14 @@ def _judge(raw: object, *, subject: str, received_at: datetime) -> JudgedEvent:
     meters = METERS_BY_EVENT[event.type]
     _floats_refuse(event.data, meters)
     data = data_type.model_validate(event.data)
+    _fractions_refuse(data, meters)
     return JudgedEvent(
         source=event.source,
         event_id=event.id,
         type=event.type,
         time=time,
         body=body,
-        body_hash=hashlib.sha256(encoded).digest(),
+        body_hash=hashlib.sha256(same.encode()).digest(),
         deltas=_deltas(meters, data, bucket_of(time)),
         samples=_samples(meters, data),
     )
@@ -135,6 +137,14 @@ def _floats_refuse(data: Mapping[str, Any], meters: tuple[Meter, ...]) -> None:
     for meter in meters:
         if meter.value is not None and isinstance(data.get(meter.value), float | bool):
             raise _Refused(f"data.{meter.value}: must be an integer or a decimal string")
+
+
+def _fractions_refuse(data: UsageData, meters: tuple[Meter, ...]) -> None:
+    for meter in meters:
+        if meter.unit == "token" and meter.value is not None:
+            value: Decimal = getattr(data, meter.value)
+            if value != value.to_integral_value():
+                raise _Refused(f"data.{meter.value}: must be a whole number")
 
 
 def _deltas(meters: tuple[Meter, ...], data: UsageData, bucket: datetime) -> tuple[Delta, ...]:

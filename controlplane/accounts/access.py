@@ -41,6 +41,15 @@ def access_require(principal: Principal, scope: str) -> None:
         )
 
 
+def access_require_team(principal: Principal) -> None:
+    """Raises PermissionDenied for a principal limited to some tenants: what is asked for is the whole team's."""
+    if principal.tenant_ids is not None:
+        raise PermissionDenied(
+            "A key limited to some tenants cannot do this: it concerns the whole team.",
+            hint="Use a key without that limit.",
+        )
+
+
 def access_sees_tenant(principal: Principal, *, team_id: UUID, tenant_id: UUID) -> bool:
     if team_id != principal.team_id:
         return False

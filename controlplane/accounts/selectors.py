@@ -52,5 +52,13 @@ def principal_of_user(*, user: User) -> Principal | None:
     )
 
 
+def api_keys_visible(*, principal: Principal) -> QuerySet[ApiKey]:
+    """The team's keys; for a principal limited to some tenants those limited to some of the same."""
+    keys = api_keys_of_team(team_id=principal.team_id)
+    if principal.tenant_ids is None:
+        return keys
+    return keys.filter(tenant_ids__contained_by=list(principal.tenant_ids))
+
+
 def api_keys_of_team(*, team_id: UUID) -> QuerySet[ApiKey]:
     return ApiKey.objects.filter(team_id=team_id).order_by("-created_at")

@@ -15,6 +15,9 @@ from controlplane.accounts.tokens import token_hash, token_make
 from controlplane.core.audit import audit_record
 from controlplane.core.errors import Conflict, NotFound, ValidationFailed
 
+#: Records keep who acted as `user:` and the address, in 200 characters.
+MAX_EMAIL = 190
+
 
 @transaction.atomic
 def team_create(*, name: str, actor: str, now: datetime) -> Team:
@@ -38,6 +41,8 @@ def user_create(*, email: str, password: str, name: str, actor: str, now: dateti
         validate_email(address)
     except ValidationError as error:
         raise ValidationFailed.of("email", "is not an e-mail address") from error
+    if len(address) > MAX_EMAIL:
+        raise ValidationFailed.of("email", f"must be at most {MAX_EMAIL} characters")
     if User.objects.filter(email=address).exists():
         raise ValidationFailed.of("email", "is taken")
     user = User(email=address, name=name, created_at=now)

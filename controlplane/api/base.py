@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -77,14 +77,18 @@ class Api(APIView):
         bound.is_valid(raise_exception=True)
         return dict(bound.validated_data)
 
-    def once(self, work: "Any") -> Response:
-        """Runs `work` (a callable giving an Answer) under the request's Idempotency-Key, if it has one."""
+    def once(self, work: "Any", *, besides: bytes = b"") -> Response:
+        """Runs `work` (a callable giving an Answer) under the request's Idempotency-Key, if it has one.
+        `besides` is what else, beside the body, makes the request what it is."""
         key = self.request.headers.get("Idempotency-Key")
         if key is None:
             answer: Answer = work()
         else:
             fingerprint = request_fingerprint(
-                method=str(self.request.method), path=self.request.path, body=self.request._request.body
+                method=str(self.request.method),
+                path=self.request.path,
+                body=self.request._request.body,
+                besides=besides,
             )
             answer = idempotent(
                 principal=self.principal, key=key, fingerprint=fingerprint, now=clock.now(), work=work
@@ -130,7 +134,11 @@ def choice_of(request: Request, name: str, choices: Sequence[str]) -> str | None
 
 
 def limit_of(request: Request) -> int:
-    limit = whole_number(request.query_params.get("limit", str(DEFAULT_LIMIT)))
+    return limit_read(request.query_params)
+
+
+def limit_read(parameters: Mapping[str, str], *, default: int = DEFAULT_LIMIT) -> int:
+    limit = whole_number(parameters.get("limit", str(default)))
     if limit is None or not 1 <= limit <= MAX_LIMIT:
         raise ValidationFailed.of("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
     return limit

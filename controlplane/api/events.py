@@ -27,7 +27,7 @@ from rest_framework.views import APIView
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require
 from controlplane.api.authentication import principal_of_request
-from controlplane.api.base import whole_number
+from controlplane.api.base import MAX_LIMIT, limit_read, whole_number
 from controlplane.api.bell import bell
 from controlplane.api.document import OPERATION_ID, Document, documented, query
 from controlplane.api.limits import limit_headers_set, request_count
@@ -75,10 +75,11 @@ async def _answer(request: HttpRequest, operation_id: UUID) -> HttpResponseBase:
         return refusal
     try:
         principal, cursor = await sync_to_async(_open)(request, operation_id)
+        limit = limit_read(request.GET, default=MAX_LIMIT)
     except (FreeholdError, Throttled) as error:
         return problem_json_response(error, request)
     if _wants_json(request):
-        return await sync_to_async(_page)(request, operation_id, cursor)
+        return await sync_to_async(_page)(request, operation_id, cursor, limit)
     response = StreamingHttpResponse(
         _stream(principal, operation_id, cursor), content_type="text/event-stream"
     )
@@ -87,10 +88,11 @@ async def _answer(request: HttpRequest, operation_id: UUID) -> HttpResponseBase:
     return response
 
 
-def _page(request: HttpRequest, operation_id: UUID, cursor: int) -> JsonResponse:
-    rows = events_after(operation_id=operation_id, cursor=cursor, limit=PAGE)
+def _page(request: HttpRequest, operation_id: UUID, cursor: int, limit: int) -> JsonResponse:
+    rows = events_after(operation_id=operation_id, cursor=cursor, limit=limit + 1)
+    more, rows = len(rows) > limit, rows[:limit]
     following = (
-        request.build_absolute_uri(f"{request.path}?cursor={rows[-1].id}") if len(rows) == PAGE else None
+        request.build_absolute_uri(f"{request.path}?limit={limit}&cursor={rows[-1].id}") if more else None
     )
     return JsonResponse({"results": [_event(row) for row in rows], "next": following, "previous": None})
 
@@ -148,6 +150,11 @@ class OperationEventsDocumentation(APIView):
         ),
         parameters=[
             OPERATION_ID,
+            query(
+                "limit",
+                "events on a page of JSON",
+                {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": MAX_LIMIT},
+            ),
             query("cursor", "the last event seen, as `Last-Event-ID`", {"type": "integer", "minimum": 0}),
             OpenApiParameter(
                 "Last-Event-ID",

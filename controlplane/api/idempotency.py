@@ -29,13 +29,15 @@ class Answer:
     headers: dict[str, str]
 
 
-def request_fingerprint(*, method: str, path: str, body: bytes) -> str:
+def request_fingerprint(*, method: str, path: str, body: bytes, besides: bytes = b"") -> str:
     """SHA-256 of the request; JSON bodies by their meaning, so that spacing and member order do not count."""
     try:
         canonical = json.dumps(json.loads(body or b"null"), sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
         canonical = body
-    return hashlib.sha256(b"\n".join([method.encode(), path.encode(), canonical])).hexdigest()
+    return hashlib.sha256(
+        b"\n".join([method.encode(), path.encode(), canonical, *([besides] if besides else [])])
+    ).hexdigest()
 
 
 def idempotent(

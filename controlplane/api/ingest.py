@@ -37,6 +37,12 @@ def events_of_body(*, content_type: str, headers: Mapping[str, str], body: bytes
     )
 
 
+def envelope_of(*, content_type: str, headers: Mapping[str, str]) -> bytes:
+    """What a request says of its events outside its body, in one spelling."""
+    attributes = {name.lower(): value for name, value in headers.items() if name.lower().startswith("ce-")}
+    return json.dumps([content_type, attributes], sort_keys=True).encode()
+
+
 class _WrongMediaType(CallerError):
     status = 415
     code = "unsupported_media_type"

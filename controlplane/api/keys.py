@@ -10,8 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from controlplane.accounts import roles, services
+from controlplane.accounts.access import access_require_team
 from controlplane.accounts.models import ApiKey
-from controlplane.accounts.selectors import api_keys_of_team
+from controlplane.accounts.selectors import api_keys_visible
 from controlplane.accounts.tokens import PREFIX
 from controlplane.api import shapes
 from controlplane.api.base import Api, limit_of, whole_number
@@ -19,7 +20,7 @@ from controlplane.api.document import IDEMPOTENT, LIMIT, PAGED, documented, in_p
 from controlplane.api.idempotency import Answer
 from controlplane.core import clock
 from controlplane.core.audit import audit_verify
-from controlplane.core.errors import PermissionDenied, ValidationFailed
+from controlplane.core.errors import NotFound, PermissionDenied, ValidationFailed
 from controlplane.core.models import AuditEvent
 from controlplane.tenants.selectors import tenant_get
 
@@ -58,12 +59,13 @@ class ApiKeysApi(Api):
         "api_keys_list",
         "List API keys",
         tag="access",
+        description="A key limited to some tenants sees the keys limited to some of the same.",
         parameters=PAGED,
         answers={200: shapes.page_of(shapes.ApiKeyShape)},
         problems=[422],
     )
     def get(self, request: Request) -> Response:
-        rows, links = self.page(api_keys_of_team(team_id=self.principal.team_id))
+        rows, links = self.page(api_keys_visible(principal=self.principal))
         return Response({"results": [_key(row) for row in rows], **links})
 
     @documented(
@@ -115,6 +117,8 @@ class ApiKeyApi(Api):
         problems=[404],
     )
     def delete(self, request: Request, api_key_id: UUID) -> Response:
+        if not api_keys_visible(principal=self.principal).filter(pk=api_key_id).exists():
+            raise NotFound("There is no such API key.")
         services.api_key_revoke(
             team_id=self.principal.team_id, api_key_id=api_key_id, actor=self.principal.actor, now=clock.now()
         )
@@ -130,11 +134,13 @@ class AuditEventsApi(Api):
         "audit_events_list",
         "Read the audit log",
         tag="access",
+        description="403 for a key limited to some tenants: the log is the whole team's.",
         parameters=[LIMIT, query("before", "a sequence number", {"type": "integer", "minimum": 0})],
         answers={200: shapes.page_of(shapes.AuditEventShape)},
         problems=[422],
     )
     def get(self, request: Request) -> Response:
+        access_require_team(self.principal)
         limit = limit_of(request)
         found = AuditEvent.objects.filter(team_id=self.principal.team_id)
         if raw := request.query_params.get("before"):
@@ -175,6 +181,7 @@ class AuditVerifyApi(Api):
         answers={200: shapes.AuditVerifyShape},
     )
     def get(self, request: Request) -> Response:
+        access_require_team(self.principal)
         report = audit_verify()
         return Response(
             {"checked": report.checked, "broken_at": report.broken_at, "ok": report.broken_at is None}

@@ -2,6 +2,7 @@
 
 from django.urls import path, re_path
 from django.urls.converters import UUIDConverter
+from django.views.decorators.common import no_append_slash
 from django.views.decorators.csrf import csrf_exempt
 
 from controlplane.api import catalogue, events, keys, operations, tenants, usage
@@ -37,6 +38,6 @@ urlpatterns = [
     path("api-keys/<uuid:api_key_id>", keys.ApiKeyApi.as_view()),
     path("audit-events", keys.AuditEventsApi.as_view()),
     path("audit-events/verify", keys.AuditVerifyApi.as_view()),
-    # Exempt: an address that is not there is told so, whatever the method.
-    re_path(r"^.*$", csrf_exempt(lambda request: not_found(request, Exception()))),
+    # Exempt: an address that is not there is told so, whatever the method; nor is a slash put behind /api/v1.
+    re_path(r"^.*$", csrf_exempt(no_append_slash(lambda request: not_found(request, Exception())))),
 ]

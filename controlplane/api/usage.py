@@ -21,8 +21,9 @@ from billing.reports.sheet import usage_report_csv
 from controlplane.accounts import roles
 from controlplane.api import money_shapes as shapes
 from controlplane.api.base import Api
-from controlplane.api.document import SLUG, documented, query
-from controlplane.api.ingest import MAX_BATCH, events_of_body, ingest
+from controlplane.api.document import IDEMPOTENT, SLUG, documented, query
+from controlplane.api.idempotency import Answer
+from controlplane.api.ingest import MAX_BATCH, envelope_of, events_of_body, ingest
 from controlplane.api.limits import EVENTS
 from controlplane.api.shapes import page_of
 from controlplane.core import clock
@@ -68,15 +69,22 @@ class UsageEventsApi(Api):
             "application/cloudevents-batch+json": shapes.CloudEventShape(many=True),
             "application/cloudevents+json": shapes.CloudEventShape,
         },
+        parameters=IDEMPOTENT,
         answers={200: shapes.IngestAnswerShape},
+        problems=[409],
     )
     def post(self, request: Request) -> Response:
         body = request.data if isinstance(request.data, bytes) else b""
         events = events_of_body(content_type=request.content_type or "", headers=request.headers, body=body)
         if len(events) > MAX_BATCH:
             raise CallerError(f"A batch may hold at most {MAX_BATCH} events.", code="batch_too_large")
-        answer = ingest(principal=self.principal, events=events, received_at=clock.now())
-        return Response(answer.model_dump(mode="json"))
+
+        def work() -> Answer:
+            answer = ingest(principal=self.principal, events=events, received_at=clock.now())
+            return Answer(200, answer.model_dump(mode="json"), {})
+
+        envelope = envelope_of(content_type=request.content_type or "", headers=request.headers)
+        return self.once(work, besides=envelope)
 
 
 class MetersApi(Api):

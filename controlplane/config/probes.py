@@ -7,17 +7,24 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 
 from controlplane.operations.models import Operation
 from controlplane.tenants.models import Tenant
 
 
+@csrf_exempt
+@require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
+@csrf_exempt
+@require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """503 only when requests cannot be served. Without Redis the API works, and operations start a sweep later."""
+    """503 only when requests cannot be served. Without Redis the API and the portal work, but no operation starts:
+    the doorbell and the sweep that makes up for a lost one both travel by it."""
     checks: dict[str, Any] = {}
     try:
         with connection.cursor() as cursor:
@@ -33,9 +40,14 @@ def readyz(request: HttpRequest) -> JsonResponse:
     ready = checks["database"] == "ok"
     degraded = ready and checks["redis"] != "ok"
     status = "degraded" if degraded else ("ok" if ready else "unavailable")
-    return JsonResponse({"status": status, "checks": checks}, status=200 if ready else 503)
+    answer: dict[str, Any] = {"status": status, "checks": checks}
+    if degraded:
+        answer["detail"] = "Operations wait until Redis is back."
+    return JsonResponse(answer, status=200 if ready else 503)
 
 
+@csrf_exempt
+@require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Counts that say nothing about whom: safe to scrape without a key on the machine's own network."""
     lines = ["# HELP freehold_tenants Tenants by lifecycle.", "# TYPE freehold_tenants gauge"]

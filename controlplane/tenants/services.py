@@ -9,13 +9,13 @@ import httpx
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 
-from controlplane.accounts.access import Principal
+from controlplane.accounts.access import Principal, access_require_team
 from controlplane.accounts.models import ApiKey
 from controlplane.accounts.roles import USAGE_WRITE
 from controlplane.accounts.services import api_key_create
 from controlplane.core.audit import audit_record
 from controlplane.core.encryption import decrypt, encrypt
-from controlplane.core.errors import Conflict, PermissionDenied, PreconditionFailed, RetryLater
+from controlplane.core.errors import Conflict, PreconditionFailed, RetryLater
 from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
 from controlplane.operations.services import operation_cancel, operation_create
@@ -56,8 +56,7 @@ def tenant_create(
     Raises ValidationFailed naming every wrong field, Conflict (`slug_taken`, `machine_full`), PermissionDenied
     for a principal limited to some tenants: it could not see what it made.
     """
-    if principal.tenant_ids is not None:
-        raise PermissionDenied("A key limited to some tenants cannot request another one.")
+    access_require_team(principal)
     tenant_check(
         slug=slug,
         name=name,

@@ -113,3 +113,28 @@ def test_a_session_needs_the_csrf_token_for_writes(acme: Acme, owner: Person) ->
     refused = client.delete("/api/v1/tenants/acme")
     assert refused.status_code == 403
     assert refused.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_limited_key_is_contained(acme: Acme, owner: Person) -> None:
+    """Even with the scope admin: nothing of the team beyond its tenants."""
+    mine, token = api_key_create(
+        team_id=owner.team.id,
+        name="limited",
+        scopes=["admin"],
+        tenant_ids=[acme[0].id],
+        actor="test",
+        now=clock.now(),
+    )
+    wide, _ = api_key_create(
+        team_id=owner.team.id, name="wide", scopes=["admin"], actor="test", now=clock.now()
+    )
+    limited = ApiClient(token)
+    body = {"slug": "globex", "name": "G", "plan": "starter", "target": "local"}
+    assert limited.post("/tenants", body).status_code == 403
+    assert Tenant.objects.count() == 1
+    names = {row["name"] for row in limited.get("/api-keys").json()["results"]}
+    assert names == {"limited", "usage of acme"}
+    assert limited("DELETE", f"/api-keys/{wide.id}").status_code == 404
+    assert limited.get("/audit-events").status_code == 403
+    assert limited.get("/audit-events/verify").status_code == 403
+    assert limited("DELETE", f"/api-keys/{mine.id}").status_code == 204

@@ -78,6 +78,12 @@ async def test_json_pages_and_refusals() -> None:
         path, headers={"authorization": f"Bearer {person.key}", "accept": "application/json"}
     )
     assert [row["type"] for row in page.json()["results"]] == ["state"]
+    first: Any = await client.get(
+        f"{path}?limit=1", headers={"authorization": f"Bearer {person.key}", "accept": "application/json"}
+    )
+    assert (len(first.json()["results"]), first.json()["next"]) == (1, None)
+    wide = await client.get(f"{path}?limit=201", headers={"authorization": f"Bearer {person.key}"})
+    assert wide.status_code == 422
     anonymous: Any = await client.get(path)
     assert (anonymous.status_code, anonymous.headers["Content-Type"]) == (401, "application/problem+json")
     stranger = await sync_to_async(person_make)(

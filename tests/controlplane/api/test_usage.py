@@ -104,3 +104,37 @@ def test_the_usage_query_checks_its_parameters(acme: Acme, owner: Person) -> Non
     assert api.get("/tenants/acme/usage?meter=input_tokens&from=yesterday").status_code == 422
     assert api.get("/tenants/acme/usage?meter=input_tokens&timezone=Mars/Base").status_code == 422
     assert api.get("/tenants/acme/usage?meter=input_tokens&window=hour").json()["window"] == "hour"
+
+
+def test_an_idempotency_key_gets_the_stored_answer(sender: ApiClient) -> None:
+    batch, key = [event("1")], {"idempotency-key": "k-1"}
+    first, again = send(sender, batch, BATCH, **key), send(sender, batch, BATCH, **key)
+    assert (first.json()["accepted"], again.json()) == (1, first.json())
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other = send(sender, [event("2")], BATCH, **key)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert send(sender, batch, BATCH).json()["duplicate"] == 1
+
+
+def test_under_an_idempotency_key_the_attributes_of_a_binary_event_count(sender: ApiClient) -> None:
+    one = event("4")
+    attributes = {f"ce-{name}": value for name, value in one.items() if name != "data"}
+    attributes["idempotency-key"] = "k-1"
+    assert send(sender, one["data"], "application/json", **attributes).status_code == 200
+    other = {**attributes, "ce-id": "5"}
+    assert send(sender, one["data"], "application/json", **other).status_code == 422
+
+
+def test_an_event_is_the_same_in_every_mode(sender: ApiClient) -> None:
+    one = event("4")
+    attributes = {f"ce-{name}": value for name, value in one.items() if name != "data"}
+    assert send(sender, one["data"], "application/json", **attributes).json()["accepted"] == 1
+    assert send(sender, one, STRUCTURED).json()["duplicate"] == 1
+    assert send(sender, [one], BATCH).json()["duplicate"] == 1
+
+
+def test_token_counts_are_whole(sender: ApiClient) -> None:
+    events = [event(str(n), input_tokens=count) for n, count in enumerate(["15", "15.0", 15, "1.5", 1.5])]
+    results = send(sender, events, BATCH).json()["results"]
+    assert [r["outcome"] for r in results] == ["accepted"] * 3 + ["rejected"] * 2
+    assert results[3]["reason"] == "data.input_tokens: must be a whole number"
