@@ -106,7 +106,14 @@ class Api:
             answer = self.call("GET", answer["next"])
 
     def events(self, operation_id: str, cursor: int) -> list[dict[str, Any]]:
-        return list(self.get(f"operations/{segment(operation_id)}/events", cursor=cursor)["results"])
+        """Every event after `cursor`, over as many pages as there are."""
+        rows: list[dict[str, Any]] = []
+        while True:
+            page = self.get(f"operations/{segment(operation_id)}/events", cursor=cursor)
+            rows += page["results"]
+            if not page.get("next"):
+                return rows
+            cursor = rows[-1]["id"]
 
 
 def api_connect() -> Api:

@@ -22,7 +22,7 @@ from controlplane.operations.services import operation_cancel, operation_create
 from controlplane.tenants import states
 from controlplane.tenants.debounce import Health, health_next
 from controlplane.tenants.health import Probe
-from controlplane.tenants.lifecycle import secrets_context
+from controlplane.tenants.lifecycle import protection_check, secrets_context
 from controlplane.tenants.models import HealthChange, Tenant
 from controlplane.tenants.placement import local_slot_find
 from controlplane.tenants.plans import plans
@@ -186,12 +186,7 @@ def tenant_delete(*, principal: Principal, tenant: Tenant, now: datetime, reason
     # Operations are locked before their tenant, as by whoever claims one: the other order could deadlock.
     list(open_ones.select_for_update().order_by("pk"))
     current = Tenant.objects.select_for_update().get(pk=tenant.pk)
-    if current.deletion_protection:
-        raise Conflict(
-            f"{current.slug} is protected against deletion.",
-            code="deletion_protected",
-            hint=f'Lift it first: PATCH /api/v1/tenants/{current.slug} {{"deletion_protection": false}}.',
-        )
+    protection_check(current)
     if open_ones.filter(kind=operation_states.DEPROVISION).exists():
         raise Conflict(f"{current.slug} is being deleted already.", code="already_deleting")
     # What waits would otherwise run against a tenant that is going away; and a canceled provision frees its
