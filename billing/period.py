@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from controlplane.core.clock import moment_text
 from controlplane.core.errors import ValidationFailed
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
@@ -25,11 +26,6 @@ class Period:
 
     def as_wire(self) -> dict[str, str]:
         return {"from": moment_text(self.start), "to": moment_text(self.end)}
-
-
-def moment_text(moment: datetime) -> str:
-    """RFC 3339 in UTC with a `Z`, as every time on the wire."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def month_start(moment: datetime) -> datetime:

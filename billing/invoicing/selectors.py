@@ -5,9 +5,10 @@ from uuid import UUID
 
 from billing.invoicing.shape import Invoice, draft_shape
 from billing.metering.selectors import usage_totals
-from billing.period import Period, moment_text
+from billing.period import Period
 from billing.rating.cards import RateCard
 from billing.rating.rate import rate
+from controlplane.core.clock import moment_text
 
 
 def invoice_preview(

@@ -12,7 +12,7 @@ from billing.metering.catalogue import METERS, dimension_check, meter_get
 from billing.metering.measure import measure
 from billing.metering.totals import MeterTotal
 from billing.metering.windows import Window, windows_of, zone_parse
-from billing.period import moment_text
+from controlplane.core.clock import moment_text
 
 # "from" is a keyword of Python, so this one cannot be a class.
 UsageResult = TypedDict("UsageResult", {"from": str, "to": str, "group": str | None, "value": str})

@@ -14,9 +14,10 @@ from billing.metering.measure import measure
 from billing.metering.selectors import usage_totals
 from billing.metering.totals import MeterTotal
 from billing.metering.windows import Window
-from billing.period import moment_text, period_parse
+from billing.period import period_parse
 from billing.rating.cards import RateCard
 from billing.rating.rate import BASE_FEE, RatedLines, rate
+from controlplane.core.clock import moment_text
 
 Key = TypeVar("Key", str, int)
 

@@ -33,6 +33,7 @@ from controlplane.api.document import OPERATION_ID, Document, documented, query
 from controlplane.api.limits import limit_headers_set, request_count
 from controlplane.api.problems import problem_json_response
 from controlplane.api.shapes import EventShape, page_of
+from controlplane.core.clock import moment_text
 from controlplane.core.errors import FreeholdError, ValidationFailed
 from controlplane.operations import states
 from controlplane.operations.models import Operation, OperationEvent
@@ -98,7 +99,7 @@ def _page(request: HttpRequest, operation_id: UUID, cursor: int, limit: int) -> 
 
 
 def _event(row: OperationEvent) -> dict[str, Any]:
-    return {"id": row.id, "at": row.at.isoformat().replace("+00:00", "Z"), "type": row.type, "data": row.data}
+    return {"id": row.id, "at": moment_text(row.at), "type": row.type, "data": row.data}
 
 
 def _look(principal: Principal, operation_id: UUID, cursor: int) -> tuple[list[OperationEvent], Operation]:

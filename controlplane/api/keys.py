@@ -26,9 +26,6 @@ from controlplane.tenants.selectors import tenant_get
 
 
 def _key(key: ApiKey) -> dict[str, Any]:
-    def moment(value: Any) -> str | None:
-        return value.isoformat().replace("+00:00", "Z") if value else None
-
     return {
         "id": str(key.id),
         "name": key.name,
@@ -36,10 +33,10 @@ def _key(key: ApiKey) -> dict[str, Any]:
         "scopes": key.scopes,
         "tenant_ids": None if key.tenant_ids is None else [str(pk) for pk in key.tenant_ids],
         "created_by": key.created_by,
-        "created_at": moment(key.created_at),
-        "expires_at": moment(key.expires_at),
-        "revoked_at": moment(key.revoked_at),
-        "last_used_at": moment(key.last_used_at),
+        "created_at": clock.moment_text_or_none(key.created_at),
+        "expires_at": clock.moment_text_or_none(key.expires_at),
+        "revoked_at": clock.moment_text_or_none(key.revoked_at),
+        "last_used_at": clock.moment_text_or_none(key.last_used_at),
     }
 
 
@@ -157,7 +154,7 @@ class AuditEventsApi(Api):
         results = [
             {
                 "sequence": row.sequence,
-                "at": row.at.isoformat().replace("+00:00", "Z"),
+                "at": clock.moment_text(row.at),
                 "actor": row.actor,
                 "action": row.action,
                 "subject": {"type": row.subject_type, "id": row.subject_id},

@@ -1,7 +1,6 @@
 """Reads of operations. Access is decided here: a principal sees the operations of the tenants it sees."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +8,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from controlplane.accounts.access import Principal
+from controlplane.core.clock import moment_text_or_none
 from controlplane.core.errors import NotFound
 from controlplane.operations import states
 from controlplane.operations.models import Operation, OperationEvent, Stack
@@ -98,8 +98,8 @@ def operation_representation(operation: Operation, *, slug: str) -> dict[str, An
             {
                 "name": step.name,
                 "state": step.state,
-                "started_at": _time(step.started_at),
-                "finished_at": _time(step.finished_at),
+                "started_at": moment_text_or_none(step.started_at),
+                "finished_at": moment_text_or_none(step.finished_at),
                 "detail": step.detail,
             }
             for step in operation.steps.all()
@@ -111,9 +111,9 @@ def operation_representation(operation: Operation, *, slug: str) -> dict[str, An
         "cost": {"monthly_before": None, "monthly_after": None, "currency": "USD"},
         "attempt": operation.attempt,
         "error": operation.error,
-        "created_at": _time(operation.created_at),
-        "started_at": _time(operation.started_at),
-        "finished_at": _time(operation.finished_at),
+        "created_at": moment_text_or_none(operation.created_at),
+        "started_at": moment_text_or_none(operation.started_at),
+        "finished_at": moment_text_or_none(operation.finished_at),
     }
 
 
@@ -135,7 +135,3 @@ def plan_representation(operation: Operation) -> dict[str, Any]:
 
 def stack_of(*, tenant_id: UUID) -> Stack | None:
     return Stack.objects.filter(tenant_id=tenant_id).first()
-
-
-def _time(value: datetime | None) -> str | None:
-    return None if value is None else value.isoformat().replace("+00:00", "Z")

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 
 from contracts.stack import StackSpec
 from controlplane.core.audit import audit_record
+from controlplane.core.clock import moment_text
 from controlplane.core.errors import Conflict, PermissionDenied
 from controlplane.operations import locks, states
 from controlplane.operations.binding import APPROVE_STATEFUL, PlanBinding
@@ -328,7 +329,7 @@ def approvals_expire(*, now: datetime) -> int:
     """Ends operations whose plan waited longer than it may. How many."""
     ended = 0
     for operation in Operation.objects.filter(
-        state=states.AWAITING_APPROVAL, binding__expires_at__lte=now.isoformat().replace("+00:00", "Z")
+        state=states.AWAITING_APPROVAL, binding__expires_at__lte=moment_text(now)
     ):
         moved = Operation.objects.filter(pk=operation.pk, state=states.AWAITING_APPROVAL).update(
             state=states.CANCELED, finished_at=now

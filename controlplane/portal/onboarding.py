@@ -11,9 +11,9 @@ from controlplane.accounts.access import Principal
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, PermissionDenied
 from controlplane.portal.pages import once, page, show
-from controlplane.portal.words import TARGETS
 from controlplane.tenants.plans import Plan, plans
 from controlplane.tenants.services import tenant_create
+from controlplane.tenants.targets import TARGETS
 
 FIELDS = ("name", "slug", "plan", "target", "contact_email")
 
@@ -94,7 +94,11 @@ def _form(
             {"plan": plan, "gets": plan_gets(plan), "base_fee": plan.rate_card["base_fee"]}
             for plan in plans().values()
         ],
-        "targets": [(key, *TARGETS.get(key, (key, ""))) for key in settings.FREEHOLD_TARGETS],
+        "targets": [
+            (key, TARGETS[key].name, TARGETS[key].description)
+            for key in settings.FREEHOLD_TARGETS
+            if key in TARGETS
+        ],
     }
     crumbs = (("Tenants", reverse("portal:tenants")), ("New tenant", ""))
     return show(

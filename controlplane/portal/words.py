@@ -98,12 +98,6 @@ COMPONENT_ICONS: Final[dict[str, str]] = {
     "gpu_pool": "cpu",
     "runtime": "brain-circuit",
 }
-#: target -> (name, what it is)
-TARGETS: Final[dict[str, tuple[str, str]]] = {
-    "local": ("This machine", "Postgres, Redis, vector store and runtime as processes of their own."),
-    "kubernetes": ("Kubernetes", "A namespace of its own with network policies and quotas."),
-    "aws": ("AWS", "A VPC, EKS node group, RDS and ElastiCache of its own."),
-}
 
 
 def look_of(axis: str, word: str) -> Look:

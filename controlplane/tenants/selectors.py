@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from controlplane.accounts.access import Principal
+from controlplane.core.clock import moment_text, moment_text_or_none
 from controlplane.core.encryption import decrypt
 from controlplane.core.errors import NotFound
 from controlplane.operations.models import Operation, Stack
@@ -92,8 +93,8 @@ def tenant_representation(tenant: Tenant) -> dict[str, Any]:
             "state_version": stack.state_version if stack else 0,
             "last_operation": str(last) if last else None,
         },
-        "created_at": tenant.created_at.isoformat().replace("+00:00", "Z"),
-        "updated_at": tenant.updated_at.isoformat().replace("+00:00", "Z"),
+        "created_at": moment_text(tenant.created_at),
+        "updated_at": moment_text(tenant.updated_at),
     }
 
 
@@ -115,14 +116,13 @@ def tenant_health(*, tenant: Tenant, now: datetime) -> dict[str, Any]:
     """
     rows = list(HealthChange.objects.filter(tenant=tenant).order_by("at", "pk"))
     share = uptime([Change(row.at, row.health) for row in rows], start=now - timedelta(days=30), end=now)
-    checked = tenant.health_checked_at
     return {
         "health": tenant.health,
         "checks": tenant.health_checks,
-        "checked_at": checked.isoformat().replace("+00:00", "Z") if checked else None,
+        "checked_at": moment_text_or_none(tenant.health_checked_at),
         "uptime_30d": None if share is None else f"{share:.5f}",
         "history": [
-            {"at": row.at.isoformat().replace("+00:00", "Z"), "health": row.health, "detail": row.detail}
+            {"at": moment_text(row.at), "health": row.health, "detail": row.detail}
             for row in reversed(rows[-200:])
         ],
     }

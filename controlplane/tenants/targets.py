@@ -15,7 +15,9 @@ class Target:
 
 
 TARGETS: Final[dict[str, Target]] = {
-    "local": Target("This machine", "Own server processes per tenant.", ("local",)),
+    "local": Target(
+        "This machine", "Postgres, Redis, vector store and runtime as processes of their own.", ("local",)
+    ),
 }
 
 

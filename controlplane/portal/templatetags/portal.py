@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from controlplane.core import clock
 from controlplane.portal import figures, words
+from controlplane.tenants.targets import TARGETS
 
 register = template.Library()
 
@@ -63,7 +64,7 @@ def when(moment: datetime | str | None) -> SafeString | str:
         return "-"
     return format_html(
         '<time datetime="{}" title="{} UTC" data-relative>{}</time>',
-        moment.isoformat().replace("+00:00", "Z"),
+        clock.moment_text(moment),
         f"{moment:%Y-%m-%d %H:%M:%S}",
         figures.relative_text(moment, clock.now()),
     )
@@ -77,7 +78,7 @@ def day(moment: datetime | str | None) -> SafeString | str:
         return "-"
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',
-        moment.isoformat().replace("+00:00", "Z"),
+        clock.moment_text(moment),
         f"{moment:%Y-%m-%d %H:%M:%S}",
         f"{moment:%d %b %Y}",
     )
@@ -153,7 +154,7 @@ def component_icon(kind: str) -> str:
 
 @register.filter
 def target_name(key: str) -> str:
-    return words.TARGETS.get(key, (key, ""))[0]
+    return TARGETS[key].name if key in TARGETS else key
 
 
 @register.filter
