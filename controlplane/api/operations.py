@@ -16,7 +16,7 @@ from controlplane.api.document import IDEMPOTENT, LOCATION, OPERATION_ID, PAGED,
 from controlplane.api.idempotency import Answer
 from controlplane.api.tenants import operation_answer
 from controlplane.core import clock
-from controlplane.operations import selectors, services, states
+from controlplane.operations import approvals, selectors, services, states
 
 VERBS = ("approve", "reject", "cancel", "retry")
 
@@ -116,7 +116,7 @@ class OperationVerbApi(Api):
         def work() -> Answer:
             match verb:
                 case "approve":
-                    moved = services.operation_approve(
+                    moved = approvals.operation_approve(
                         operation=operation,
                         actor=actor,
                         now=now,
@@ -124,7 +124,7 @@ class OperationVerbApi(Api):
                         comment=body["reason"],
                     )
                 case "reject":
-                    moved = services.operation_reject(
+                    moved = approvals.operation_reject(
                         operation=operation, actor=actor, reason=body["reason"], now=now
                     )
                 case "cancel":

@@ -18,7 +18,7 @@ from contracts.engine import EngineEvent, PlanFacts, RunnerJob
 from contracts.stack import StackSpec
 from controlplane.core import clock
 from controlplane.core.ids import uuid7
-from controlplane.operations import services, states
+from controlplane.operations import leases, states, transitions
 from controlplane.operations.binding import PlanBinding, approval_reason, binding_make, binding_moved
 from controlplane.operations.events import events_append
 from controlplane.operations.models import Operation, Stack
@@ -48,7 +48,7 @@ def operation_execute(operation: Operation) -> None:
         log.warning("operation.lease_lost", operation=str(operation.id))
     except Exception as error:  # a surprise of ours must not leave the operation running for ever
         log.exception("operation.executor_failed", operation=str(operation.id))
-        services.operation_fail(
+        transitions.operation_fail(
             operation=operation,
             error={
                 "code": "executor_failed",
@@ -99,10 +99,10 @@ class _Execution:
             self._park(*self.parked)
         elif self.stop_reason == "cancel" and not applied:
             self._note_partial()
-            services.operation_canceled(operation=self.operation, now=clock.now())
+            transitions.operation_canceled(operation=self.operation, now=clock.now())
         elif self.failure is not None or code != 0 or (self.stop_reason and not applied):
             self._note_partial()
-            services.operation_fail(
+            transitions.operation_fail(
                 operation=self.operation, error=self._failure(runner, code), now=clock.now()
             )
         else:
@@ -139,10 +139,10 @@ class _Execution:
                     "hint": verification.hint,
                     "resource": None,
                 }
-                services.operation_fail(operation=self.operation, error=error, now=clock.now())
+                transitions.operation_fail(operation=self.operation, error=error, now=clock.now())
                 return
             self._step_end(states.STEP_VERIFY, verification.detail)
-        services.operation_succeed(operation=self.operation, now=clock.now())
+        transitions.operation_succeed(operation=self.operation, now=clock.now())
 
     # --- the runner ----------------------------------------------------------------------------------
     def _job(self) -> RunnerJob:
@@ -218,7 +218,7 @@ class _Execution:
             self._step_begin(states.STEP_PLAN)
         elif name == "preview":
             self.binding = self._bind()
-            stored = services.operation_planned(
+            stored = transitions.operation_planned(
                 operation=self.operation, summary=self.summary, plan=self.plan, binding=self.binding
             )
             if not stored:
@@ -250,7 +250,7 @@ class _Execution:
 
     def _park(self, reason: str, moved: list[str]) -> None:
         """Leaves the plan to a person; when an approved one no longer stands, says which part moved."""
-        parked = services.operation_await_approval(
+        parked = transitions.operation_await_approval(
             operation=self.operation, reason=reason, moved=moved, now=clock.now()
         )
         if not parked:
@@ -270,7 +270,7 @@ class _Execution:
         )
 
     def _begin_apply(self) -> None:
-        if not services.operation_apply_begin(operation=self.operation, now=clock.now()):
+        if not transitions.operation_apply_begin(operation=self.operation, now=clock.now()):
             raise LeaseLostError
         self._step_begin(states.STEP_APPLY)
 
@@ -293,7 +293,7 @@ class _Execution:
         if monotonic < self.next_renewal:
             return
         self.next_renewal = monotonic + settings.FREEHOLD_LEASE_S / 5
-        if not services.lease_renew(operation=self.operation):
+        if not leases.lease_renew(operation=self.operation):
             raise LeaseLostError
         self.operation.refresh_from_db(fields=["cancel_requested_at"])
 
@@ -340,10 +340,10 @@ class _Execution:
         )
 
     def _step_begin(self, name: str) -> None:
-        services.step_begin(operation=self.operation, name=name, now=clock.now())
+        transitions.step_begin(operation=self.operation, name=name, now=clock.now())
 
     def _step_end(self, name: str, detail: str) -> None:
-        services.step_end(operation=self.operation, name=name, detail=detail, now=clock.now())
+        transitions.step_end(operation=self.operation, name=name, detail=detail, now=clock.now())
 
 
 def plan_sentence(summary: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 from django.db.models.functions import Now
 
-from controlplane.operations import services, states
+from controlplane.operations import leases, states, transitions
 from controlplane.operations.models import Operation
 from controlplane.operations.process import operation_mark, processes_end, work_dir_remove
 from controlplane.operations.record import stack_lock_suspect
@@ -34,17 +34,17 @@ def _settle(operation: Operation, now: datetime) -> bool:
     host = operation.lease_owner.rpartition("@")[2]
     if host != socket.gethostname():
         # Only a worker on that host can prove the run dead, and a living run must not get a second writer.
-        return services.operation_fail(operation=operation, error=_elsewhere(operation, host), now=now)
-    if not services.lease_expired(operation=operation):
+        return transitions.operation_fail(operation=operation, error=_elsewhere(operation, host), now=now)
+    if not leases.lease_expired(operation=operation):
         return False  # renewed since this sweep read it: its run is alive and well
     ended = processes_end(operation_mark(operation.id))
     work_dir_remove(operation.id)
     stack_lock_suspect(operation)
     if operation.cancel_requested_at is not None:
-        return services.operation_canceled(operation=operation, now=now)
+        return transitions.operation_canceled(operation=operation, now=now)
     if operation.takeovers >= MAX_TAKEOVERS:
-        return services.operation_fail(operation=operation, error=_given_up(operation), now=now)
-    taken = services.operation_take_over(operation=operation, ended=ended, now=now)
+        return transitions.operation_fail(operation=operation, error=_given_up(operation), now=now)
+    taken = leases.operation_take_over(operation=operation, ended=ended, now=now)
     if taken:
         log.warning(
             "operation.taken_over", operation=str(operation.id), from_=operation.lease_owner, ended=ended

@@ -5,11 +5,12 @@ import threading
 from celery import shared_task
 
 from controlplane.core import clock
+from controlplane.operations.approvals import approvals_expire
 from controlplane.operations.doorbell import WORK_TASK, doorbell_ring
 from controlplane.operations.executor import operation_execute
+from controlplane.operations.leases import operation_claim
 from controlplane.operations.reaper import operations_reap
 from controlplane.operations.selectors import operations_claimable
-from controlplane.operations.services import approvals_expire, operation_claim
 
 
 @shared_task(name=WORK_TASK)

@@ -12,6 +12,7 @@ from controlplane.accounts.access import Principal, access_require
 from controlplane.core import clock
 from controlplane.core.errors import NotFound
 from controlplane.operations import states
+from controlplane.operations.approvals import operation_approve, operation_reject
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import (
     events_after,
@@ -19,12 +20,7 @@ from controlplane.operations.selectors import (
     operation_queueing,
     operations_visible,
 )
-from controlplane.operations.services import (
-    operation_approve,
-    operation_cancel,
-    operation_reject,
-    operation_retry,
-)
+from controlplane.operations.services import operation_cancel, operation_retry
 from controlplane.portal.listing import chosen, page_of
 from controlplane.portal.pages import abilities, act, page, show
 from controlplane.portal.timeline import timeline_of

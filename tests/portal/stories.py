@@ -9,7 +9,7 @@ from contracts.engine import PlanFacts
 from contracts.stack import StackSpec
 from controlplane.accounts.access import Principal
 from controlplane.core.ids import uuid7
-from controlplane.operations import services, states
+from controlplane.operations import leases, states, transitions
 from controlplane.operations.binding import binding_make
 from controlplane.operations.events import events_append
 from controlplane.operations.models import Operation
@@ -75,13 +75,13 @@ def request(principal: Principal, slug: str, now: datetime, **fields: Any) -> tu
 
 
 def claim(now: datetime) -> Operation:
-    operation = services.operation_claim(worker="worker-1", now=now)
+    operation = leases.operation_claim(worker="worker-1", now=now)
     assert operation is not None
     return operation
 
 
 def plan(operation: Operation, now: datetime, *, op: str = "create") -> None:
-    services.step_begin(operation=operation, name=states.STEP_PLAN, now=now)
+    transitions.step_begin(operation=operation, name=states.STEP_PLAN, now=now)
     planned = [
         {
             "urn": urn(kind, name),
@@ -112,14 +112,16 @@ def plan(operation: Operation, now: datetime, *, op: str = "create") -> None:
         computed_at=now,
         expires_at=now + timedelta(days=1),
     )
-    services.operation_planned(operation=operation, summary=summary, plan=planned, binding=binding)
-    services.step_end(operation=operation, name=states.STEP_PLAN, detail=f"{len(RESOURCES)} to {op}", now=now)
+    transitions.operation_planned(operation=operation, summary=summary, plan=planned, binding=binding)
+    transitions.step_end(
+        operation=operation, name=states.STEP_PLAN, detail=f"{len(RESOURCES)} to {op}", now=now
+    )
 
 
 def apply(operation: Operation, now: datetime, *, op: str = "create") -> Iterator[datetime]:
     """Begins to apply, then one resource for each time it is asked; yields the story's time."""
-    assert services.operation_apply_begin(operation=operation, now=now)
-    services.step_begin(operation=operation, name=states.STEP_APPLY, now=now)
+    assert transitions.operation_apply_begin(operation=operation, now=now)
+    transitions.step_begin(operation=operation, name=states.STEP_APPLY, now=now)
     yield now
     for number, (name, kind, _) in enumerate(RESOURCES, start=1):
         row = {"urn": urn(kind, name), "type": kind, "name": name, "op": op, "phase": "up"}
@@ -133,13 +135,13 @@ def apply(operation: Operation, now: datetime, *, op: str = "create") -> Iterato
 
 
 def settle(operation: Operation, now: datetime, *, runtime_url: str = "http://127.0.0.1:21003") -> datetime:
-    services.step_end(
+    transitions.step_end(
         operation=operation,
         name=states.STEP_APPLY,
         detail="The engine reached the wanted state.",
         now=now,
     )
-    services.step_begin(operation=operation, name=states.STEP_RECORD, now=now)
+    transitions.step_begin(operation=operation, name=states.STEP_RECORD, now=now)
     resources = [
         {"urn": urn(kind, name), "type": kind, "name": name, "id": key, "parent": ""}
         for name, kind, key in RESOURCES
@@ -150,15 +152,15 @@ def settle(operation: Operation, now: datetime, *, runtime_url: str = "http://12
         state={"version": 1, "resources": resources},
         now=now,
     )
-    services.step_end(operation=operation, name=states.STEP_RECORD, detail=detail, now=now)
+    transitions.step_end(operation=operation, name=states.STEP_RECORD, detail=detail, now=now)
     if states.STEP_VERIFY in states.STEPS_OF_KIND[operation.kind]:
-        services.step_begin(operation=operation, name=states.STEP_VERIFY, now=now)
+        transitions.step_begin(operation=operation, name=states.STEP_VERIFY, now=now)
         now += timedelta(seconds=1.2)
-        services.step_end(
+        transitions.step_end(
             operation=operation, name=states.STEP_VERIFY, detail="The runtime answers: healthy.", now=now
         )
     Tenant.objects.filter(pk=operation.tenant_id).update(runtime_url=runtime_url, health="healthy")
-    assert services.operation_succeed(operation=operation, now=now)
+    assert transitions.operation_succeed(operation=operation, now=now)
     return now
 
 
@@ -199,7 +201,7 @@ def failed(principal: Principal, slug: str, now: datetime) -> tuple[Tenant, Oper
             ("resource", {**row, "state": "failed"}),
         ],
     )
-    assert services.operation_fail(operation=operation, error=ERROR, now=now)
+    assert transitions.operation_fail(operation=operation, error=ERROR, now=now)
     tenant.refresh_from_db()
     operation.refresh_from_db()
     return tenant, operation
@@ -209,7 +211,7 @@ def awaiting_approval(principal: Principal, slug: str, now: datetime) -> tuple[T
     tenant, _ = request(principal, slug, now, requires_approval=True)
     operation = claim(now)
     plan(operation, now)
-    assert services.operation_await_approval(
+    assert transitions.operation_await_approval(
         operation=operation, reason="Approval was asked for with the request.", moved=[], now=now
     )
     operation.refresh_from_db()

@@ -9,7 +9,7 @@ from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator
 
 from controlplane.core import clock
-from controlplane.operations import services as operation_services
+from controlplane.operations import transitions
 from controlplane.operations.models import Operation, Stack
 from controlplane.tenants.models import Tenant
 from tests.controlplane.api.test_usage import BATCH, event, send
@@ -115,7 +115,7 @@ def furnished(acme: Acme, owner: Person) -> Acme:
         "hint": "Free it.",
         "urn": urn,
     }
-    operation_services.operation_fail(operation=operation, error=error, now=now)
+    transitions.operation_fail(operation=operation, error=error, now=now)
     stack = {
         "resources": [{**named, "id": "pg", "parent": ""}],
         "outputs": {

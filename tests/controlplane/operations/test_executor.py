@@ -22,7 +22,7 @@ from django.db.models import F
 from controlplane.accounts import roles
 from controlplane.accounts.services import team_create
 from controlplane.core import clock
-from controlplane.operations import services, states
+from controlplane.operations import approvals, leases, services, states
 from controlplane.operations.executor import _Execution, operation_execute, operation_log_path
 from controlplane.operations.models import Operation, OperationEvent, Stack
 from controlplane.operations.process import RunnerProcess, operation_mark
@@ -63,7 +63,7 @@ def provision(person: Person, slug: str = "acme") -> tuple[Tenant, Operation]:
 
 
 def run() -> Operation:
-    operation = services.operation_claim(worker="test", now=clock.now())
+    operation = leases.operation_claim(worker="test", now=clock.now())
     assert operation is not None
     operation_execute(operation)
     operation.refresh_from_db()
@@ -238,7 +238,7 @@ def park(person: Person) -> Operation:
     )
     parked = run()
     assert (parked.state, parked.plan_summary["update"] > 0) == (states.AWAITING_APPROVAL, True)
-    services.operation_approve(operation=parked, actor="owner", now=clock.now())
+    approvals.operation_approve(operation=parked, actor="owner", now=clock.now())
     return parked
 
 
@@ -276,14 +276,14 @@ def test_an_approval_binds_to_state_config_and_nothing_else_is_applied(
 
     # 2. The tenant's configuration changes between plan and approval.
     operation.refresh_from_db()
-    services.operation_approve(operation=operation, actor="owner", now=clock.now())
+    approvals.operation_approve(operation=operation, actor="owner", now=clock.now())
     Tenant.objects.update(overrides={"cache": {"max_memory_mb": 48}})
     operation.refresh_from_db()
     assert_stale(operation, "the tenant's specification", {stack_file: Path(stack_file).read_text()})
 
     # 3. Another operation changed the stack meanwhile.
     operation.refresh_from_db()
-    services.operation_approve(operation=operation, actor="owner", now=clock.now())
+    approvals.operation_approve(operation=operation, actor="owner", now=clock.now())
     Stack.objects.update(state_version=F("state_version") + 1)
     operation.refresh_from_db()
     assert_stale(
@@ -292,7 +292,7 @@ def test_an_approval_binds_to_state_config_and_nothing_else_is_applied(
 
     # Nothing moved: it is applied.
     operation.refresh_from_db()
-    services.operation_approve(operation=operation, actor="owner", now=clock.now())
+    approvals.operation_approve(operation=operation, actor="owner", now=clock.now())
     assert run().state == states.SUCCEEDED
 
 
@@ -302,7 +302,7 @@ def test_a_dead_workers_run_is_taken_over_and_finished(
 ) -> None:
     """The executor is abandoned in mid-apply, as by kill -9; its runner lives on, or is a paused zombie."""
     tenant, operation = provision(person)
-    claimed = services.operation_claim(worker="dying", now=clock.now())
+    claimed = leases.operation_claim(worker="dying", now=clock.now())
     assert claimed is not None
     execution = _Execution(claimed)
     runner = RunnerProcess(
@@ -349,7 +349,7 @@ def test_an_operation_with_approval_parks_after_the_plan(person: Person, tmp_pat
     parked = run()
     assert (parked.state, parked.plan_summary["create"] > 6) == (states.AWAITING_APPROVAL, True)
     assert not (tmp_path / "tenants" / "acme").exists()
-    services.operation_approve(operation=parked, actor="owner", now=clock.now())
+    approvals.operation_approve(operation=parked, actor="owner", now=clock.now())
     assert run().state == states.SUCCEEDED
     assert operation_log_path(operation).exists()
     tenant.refresh_from_db()

@@ -13,7 +13,7 @@ from contracts.stack import StackSpec
 from controlplane.core import clock
 from controlplane.core.errors import Conflict, PermissionDenied
 from controlplane.core.models import AuditEvent
-from controlplane.operations import services, states
+from controlplane.operations import approvals, leases, services, states, transitions
 from controlplane.operations.binding import binding_make
 from controlplane.operations.models import Operation, OperationEvent
 from controlplane.operations.reaper import MAX_TAKEOVERS, operations_reap
@@ -26,7 +26,7 @@ Acme = tuple[Tenant, Operation]
 
 
 def claim() -> Operation:
-    operation = services.operation_claim(worker="test", now=clock.now())
+    operation = leases.operation_claim(worker="test", now=clock.now())
     assert operation is not None
     return operation
 
@@ -45,7 +45,7 @@ def test_claiming_moves_the_operation_and_its_tenant(acme: Acme) -> None:
     tenant.refresh_from_db()
     assert (claimed.pk, claimed.state) == (operation.pk, states.PLANNING)
     assert (tenant.lifecycle, tenant.health) == ("provisioning", "progressing")
-    assert services.operation_claim(worker="other", now=clock.now()) is None
+    assert leases.operation_claim(worker="other", now=clock.now()) is None
 
 
 def test_a_stack_has_one_running_operation_whatever_is_queued(acme: Acme) -> None:
@@ -59,7 +59,7 @@ def test_a_stack_has_one_running_operation_whatever_is_queued(acme: Acme) -> Non
         now=clock.now(),
     )
     claim()
-    assert services.operation_claim(worker="other", now=clock.now()) is None
+    assert leases.operation_claim(worker="other", now=clock.now()) is None
 
 
 def test_the_database_refuses_a_second_running_operation(acme: Acme) -> None:
@@ -88,7 +88,7 @@ def test_the_global_limit_holds(acme: Acme, owner: Person, settings: Any) -> Non
         now=clock.now(),
     )
     claim()
-    assert services.operation_claim(worker="other", now=clock.now()) is None
+    assert leases.operation_claim(worker="other", now=clock.now()) is None
     queueing = operation_queueing(operation=waiting)
     assert (queueing.position, queueing.waiting_for) == (1, "a free slot (1 of 1 are busy)")
 
@@ -116,7 +116,7 @@ def test_of_many_workers_one_claims_each_operation() -> None:
     def work() -> None:
         start.wait()
         try:
-            while (operation := services.operation_claim(worker="w", now=clock.now())) is not None:
+            while (operation := leases.operation_claim(worker="w", now=clock.now())) is not None:
                 claimed.append(operation)
         finally:
             connection.close()
@@ -134,9 +134,9 @@ def test_a_move_by_another_lease_changes_nothing(acme: Acme) -> None:
     operation = claim()
     stale = Operation.objects.get(pk=operation.pk)
     stale.lease_token = uuid4()
-    assert not services.operation_apply_begin(operation=stale, now=clock.now())
-    assert not services.operation_succeed(operation=stale, now=clock.now())
-    assert not services.lease_renew(operation=stale)
+    assert not transitions.operation_apply_begin(operation=stale, now=clock.now())
+    assert not transitions.operation_succeed(operation=stale, now=clock.now())
+    assert not leases.lease_renew(operation=stale)
     operation.refresh_from_db()
     assert operation.state == states.PLANNING
 
@@ -144,9 +144,9 @@ def test_a_move_by_another_lease_changes_nothing(acme: Acme) -> None:
 def test_failure_ends_the_steps_and_the_tenant_is_failed_not_provisioning(acme: Acme) -> None:
     tenant, _ = acme
     operation = claim()
-    services.step_begin(operation=operation, name="plan", now=clock.now())
+    transitions.step_begin(operation=operation, name="plan", now=clock.now())
     error = {"code": "pulumi_failed", "title": "t", "detail": "d", "hint": "h", "resource": None}
-    assert services.operation_fail(operation=operation, error=error, now=clock.now())
+    assert transitions.operation_fail(operation=operation, error=error, now=clock.now())
     tenant.refresh_from_db()
     assert tenant.lifecycle == "failed"
     assert [step.state for step in operation.steps.all()] == ["failed", "skipped", "skipped", "skipped"]
@@ -156,7 +156,7 @@ def test_retry_queues_the_next_attempt_and_the_tenant_goes_on(acme: Acme, owner:
     tenant, _ = acme
     operation = claim()
     error = {"code": "x", "title": "t", "detail": "d", "hint": "h", "resource": None}
-    services.operation_fail(operation=operation, error=error, now=clock.now())
+    transitions.operation_fail(operation=operation, error=error, now=clock.now())
     retried = services.operation_retry(operation=operation, actor="owner", now=clock.now())
     assert (retried.state, retried.attempt, retried.error) == (states.QUEUED, 2, None)
     with pytest.raises(Conflict, match="only a failed or canceled"):
@@ -207,8 +207,8 @@ def park(now: datetime | None = None) -> Operation:
         computed_at=moment,
         expires_at=moment + timedelta(hours=1),
     )
-    services.operation_planned(operation=operation, summary={"create": 1}, plan=[], binding=binding)
-    assert services.operation_await_approval(operation=operation, reason="asked for", moved=[], now=moment)
+    transitions.operation_planned(operation=operation, summary={"create": 1}, plan=[], binding=binding)
+    assert transitions.operation_await_approval(operation=operation, reason="asked for", moved=[], now=moment)
     return operation
 
 
@@ -218,24 +218,24 @@ def test_approval_names_the_plan_and_requeues(acme: Acme) -> None:
     assert waiting is not None
     assert waiting.startswith("a person's approval, until ")
     with pytest.raises(Conflict, match="was replaced by") as refused:
-        services.operation_approve(operation=operation, actor="owner", plan_id=uuid4(), now=clock.now())
+        approvals.operation_approve(operation=operation, actor="owner", plan_id=uuid4(), now=clock.now())
     assert refused.value.code == "plan_stale"
     plan_id = UUID(operation.binding["plan_id"])
-    approved = services.operation_approve(
+    approved = approvals.operation_approve(
         operation=operation, actor="owner", plan_id=plan_id, now=clock.now()
     )
     assert (approved.state, approved.approved_by) == (states.QUEUED, "owner")
     assert approved.approved_binding == approved.binding
     with pytest.raises(Conflict):
-        services.operation_reject(operation=operation, actor="owner", reason="", now=clock.now())
+        approvals.operation_reject(operation=operation, actor="owner", reason="", now=clock.now())
 
 
 def test_an_expired_plan_cannot_be_approved_and_ends(acme: Acme) -> None:
     operation = park(clock.now() - timedelta(hours=2))
     with pytest.raises(Conflict, match="expired"):
-        services.operation_approve(operation=operation, actor="owner", now=clock.now())
-    assert services.approvals_expire(now=clock.now() - timedelta(hours=2)) == 0
-    assert services.approvals_expire(now=clock.now()) == 1
+        approvals.operation_approve(operation=operation, actor="owner", now=clock.now())
+    assert approvals.approvals_expire(now=clock.now() - timedelta(hours=2)) == 0
+    assert approvals.approvals_expire(now=clock.now()) == 1
     operation.refresh_from_db()
     assert operation.state == states.CANCELED
 
@@ -244,9 +244,9 @@ def test_the_requester_may_not_approve_where_two_persons_are_needed(acme: Acme, 
     settings.FREEHOLD_TWO_PERSON_APPROVAL = True
     operation = park()
     with pytest.raises(PermissionDenied):
-        services.operation_approve(operation=operation, actor=operation.requested_by, now=clock.now())
+        approvals.operation_approve(operation=operation, actor=operation.requested_by, now=clock.now())
     assert Operation.objects.get().state == states.AWAITING_APPROVAL
-    services.operation_approve(operation=operation, actor="user:tom@example.com", now=clock.now())
+    approvals.operation_approve(operation=operation, actor="user:tom@example.com", now=clock.now())
 
 
 def lose_the_worker(operation: Operation) -> None:
@@ -265,8 +265,8 @@ def test_what_lost_its_worker_is_taken_over_and_nothing_else(acme: Acme) -> None
     assert (operation.state, operation.attempt, operation.takeovers) == (states.QUEUED, 2, 1)
     assert (tenant.lifecycle, tenant.stack.lock_suspect) == ("provisioning", True)
     # The old holder wakes up: its lease is no longer one.
-    assert not services.lease_renew(operation=stale)
-    assert not services.operation_succeed(operation=stale, now=clock.now())
+    assert not leases.lease_renew(operation=stale)
+    assert not transitions.operation_succeed(operation=stale, now=clock.now())
     assert claim().pk == operation.pk
 
 
@@ -298,7 +298,7 @@ def test_a_superseded_worker_stores_no_plan_and_ends_no_step(acme: Acme) -> None
     lose_the_worker(stale)
     operations_reap(now=clock.now())
     current = claim()
-    services.step_begin(operation=current, name="plan", now=clock.now())
+    transitions.step_begin(operation=current, name="plan", now=clock.now())
     facts = PlanFacts(program_hash="old", state_hash="", cli_version="1", sdk_version="1")
     binding = binding_make(
         plan_id=uuid4(),
@@ -309,10 +309,10 @@ def test_a_superseded_worker_stores_no_plan_and_ends_no_step(acme: Acme) -> None
         computed_at=clock.now(),
         expires_at=clock.now(),
     )
-    assert not services.operation_planned(operation=stale, summary={"create": 9}, plan=[], binding=binding)
+    assert not transitions.operation_planned(operation=stale, summary={"create": 9}, plan=[], binding=binding)
     assert stale.lease_token != current.lease_token, "a refused write must not hand over the new lease"
     error = {"code": "x", "title": "old", "detail": "", "hint": "", "resource": None}
-    assert not services.operation_fail(operation=stale, error=error, now=clock.now())
+    assert not transitions.operation_fail(operation=stale, error=error, now=clock.now())
     assert current.steps.get(name="plan").state == "running"
     current.refresh_from_db()
     assert (current.state, current.binding) == (states.PLANNING, None)

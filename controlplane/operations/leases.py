@@ -1,0 +1,112 @@
+"""Who works on an operation, and until when, by the database's clock: claiming, renewing, taking over."""
+
+import socket
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, F, OuterRef
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
+
+from controlplane.operations import locks, states
+from controlplane.operations.events import events_append
+from controlplane.operations.models import Operation
+from controlplane.operations.subject import operation_subject
+from controlplane.operations.trail import operation_requeued
+
+
+@transaction.atomic
+def operation_claim(*, worker: str, now: datetime) -> Operation | None:
+    """Takes the next operation whose stack is free, if a slot is. None when there is nothing to do."""
+    locks.claim_lock()
+    running = Operation.objects.filter(state__in=states.RUNNING)
+    if running.count() >= settings.FREEHOLD_MAX_OPERATIONS:
+        return None
+    busy = running.filter(tenant_id=OuterRef("tenant_id"))
+    candidate = (
+        Operation.objects.filter(~Exists(busy), state=states.QUEUED)
+        .order_by("priority", "queued_at", "id")
+        .values_list("pk", flat=True)
+        .first()
+    )
+    if candidate is None:
+        return None
+    token = uuid4()
+    try:
+        with transaction.atomic():
+            moved = Operation.objects.filter(pk=candidate, state=states.QUEUED).update(
+                state=states.PLANNING,
+                started_at=now,
+                finished_at=None,
+                lease_token=token,
+                lease_owner=f"{worker}@{socket.gethostname()}",
+                lease_expires_at=lease_end(),
+                error=None,
+                progress_done=0,
+                progress_total=0,
+            )
+    except IntegrityError:  # another claim won the stack: benign
+        return None
+    if moved != 1:
+        return None
+    operation = Operation.objects.get(pk=candidate)
+    operation.spec = operation_subject().spec(operation=operation).model_dump(mode="json")
+    operation.save(update_fields=["spec"])
+    events_append(
+        operation_id=operation.id,
+        at=now,
+        events=[("state", {"state": states.PLANNING, "attempt": operation.attempt})],
+    )
+    operation_subject().started(operation=operation, now=now)
+    return operation
+
+
+def lease_end() -> CombinedExpression:
+    """When a lease taken now runs out, by the database's clock: workers' clocks may differ."""
+    return Now() + timedelta(seconds=settings.FREEHOLD_LEASE_S)
+
+
+def lease_renew(*, operation: Operation) -> bool:
+    """True while the lease is ours. False: another may hold the operation, stop at once."""
+    return (
+        Operation.objects.filter(
+            pk=operation.pk, lease_token=operation.lease_token, state__in=states.RUNNING
+        ).update(lease_expires_at=lease_end())
+        == 1
+    )
+
+
+def lease_expired(*, operation: Operation) -> bool:
+    """Whether the lease that was read is still the operation's and has run out, by the database's clock."""
+    return Operation.objects.filter(
+        pk=operation.pk,
+        state__in=states.RUNNING,
+        lease_token=operation.lease_token,
+        lease_expires_at__lt=Now(),
+    ).exists()
+
+
+@transaction.atomic
+def operation_take_over(*, operation: Operation, ended: int, now: datetime) -> bool:
+    """Queues an operation again whose run is proven dead. False when it moved on or its lease was renewed."""
+    moved = Operation.objects.filter(
+        pk=operation.pk,
+        state__in=states.RUNNING,
+        lease_token=operation.lease_token,
+        lease_expires_at__lt=Now(),
+    ).update(
+        state=states.QUEUED,
+        attempt=F("attempt") + 1,
+        takeovers=F("takeovers") + 1,
+        queued_at=now,
+        lease_token=None,
+        lease_expires_at=None,
+    )
+    if moved != 1:
+        return False
+    owner = operation.lease_owner
+    operation.steps.update(state=states.STEP_PENDING, started_at=None, finished_at=None, detail="")
+    operation_requeued(operation, "system:reaper", "taken_over", now, lost=owner, processes_ended=ended)
+    return True
