@@ -8,11 +8,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.config.settings")
 
 app = Celery("freehold")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["controlplane.operations", "controlplane.tenants", "billing"])
+app.autodiscover_tasks(["controlplane.core", "controlplane.operations", "controlplane.tenants", "billing"])
 
 #: Everything that runs by the clock, in one reviewable list.
 app.conf.beat_schedule = {
     "operations-sweep": {"task": "controlplane.operations.tasks.operations_sweep_task", "schedule": 5.0},
     "tenants-health": {"task": "controlplane.tenants.tasks.tenants_health_task", "schedule": 30.0},
+    "encryption-renew": {"task": "controlplane.core.tasks.encryption_renew_task", "schedule": 3600.0},
     "tenants-health-history": {"task": "controlplane.tenants.tasks.health_history_task", "schedule": 86400.0},
 }

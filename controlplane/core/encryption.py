@@ -1,42 +1,62 @@
-"""Encryption of stored fields: AES-128-CBC + HMAC by Fernet, with key rotation.
+"""Encryption of stored values: AES-256-GCM under data keys, which the operator's keys seal (data_keys.py).
 
-The first key encrypts; every key decrypts. Keys derive from FREEHOLD_ENCRYPTION_KEYS by HKDF with a fixed
-context, so that the same operator secret never serves two purposes. The `context` (what the value belongs to)
-is sealed in with the value: a ciphertext moved to another row does not open.
+A tenant's values are sealed under a key of its own; destroying that key makes every copy of them unreadable, in
+backups too. Values of nobody in particular are sealed under the installation's key. The `context` (what the value
+belongs to) is authenticated with the value: a ciphertext moved to another row does not open.
+
+Forms of a sealed value: `fh2:<data key>:<base64 of nonce and ciphertext>`; without the prefix it is of an earlier
+release (Fernet under an operator key), which is read and never written.
 """
 
 import base64
 import json
 from typing import Any
+from uuid import UUID
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from django.conf import settings
+from cryptography.exceptions import InvalidTag
+from cryptography.fernet import InvalidToken, MultiFernet
 
+from controlplane.core import data_keys, operator_keys, sealed
+from controlplane.core.aead import aead_open, aead_seal
 from controlplane.core.errors import OperatorError
 
 
-def _fernet(secret: str) -> Fernet:
-    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"freehold/field-encryption/v1").derive(
-        secret.encode()
-    )
-    return Fernet(base64.urlsafe_b64encode(derived))
+def encrypt(value: Any, *, context: str, owner: UUID | None = None) -> str:
+    """Encrypts a JSON-able value, bound to `context`.
 
-
-def _keys() -> MultiFernet:
-    return MultiFernet([_fernet(secret) for secret in settings.FREEHOLD_ENCRYPTION_KEYS])
-
-
-def encrypt(value: Any, *, context: str) -> str:
-    """Encrypts a JSON-able value, bound to `context`."""
-    return _keys().encrypt(json.dumps({"c": context, "v": value}).encode()).decode()
+    With `owner` (a tenant) it is sealed under that owner's key: inside the transaction that stores it, and only for
+    a field that sealed.SEALED_FIELDS lists, since rotation must find every value before it destroys an old key.
+    """
+    if owner is not None and context not in sealed.contexts_of(owner):
+        raise RuntimeError(f"{context} is not a sealed field of {owner}; add it to SEALED_FIELDS")
+    key = data_keys.data_key_current(owner=owner or data_keys.INSTALLATION)
+    plain = json.dumps(value).encode()
+    body = aead_seal(data_keys.data_key_unwrap(key), plain, bound_to=_bound(context, key.id))
+    return f"{sealed.PREFIX}{key.id.hex}:{base64.urlsafe_b64encode(body).decode()}"
 
 
 def decrypt(token: str, *, context: str) -> Any:
-    """The value that `encrypt` got. Raises OperatorError when no key opens it or the context differs."""
+    """The value that `encrypt` got. Raises OperatorError: `data_key_destroyed`, `encryption_key_missing`, or
+    `encryption_context_mismatch` where the value was moved or changed."""
+    if not token.startswith(sealed.PREFIX):
+        return _decrypt_fernet(token, context)
+    reference, _, body = token[len(sealed.PREFIX) :].partition(":")
+    key = data_keys.data_key_get(UUID(hex=reference), context=context)
     try:
-        document = json.loads(_keys().decrypt(token.encode()))
+        raw = base64.urlsafe_b64decode(body)
+        return json.loads(aead_open(data_keys.data_key_unwrap(key), raw, bound_to=_bound(context, key.id)))
+    except (InvalidTag, ValueError) as error:
+        raise _moved(context) from error
+
+
+def _bound(context: str, key_id: UUID) -> bytes:
+    return f"{key_id.hex}:{context}".encode()
+
+
+def _decrypt_fernet(token: str, context: str) -> Any:
+    keys = MultiFernet([key.fernet() for key in operator_keys.operator_keys()])
+    try:
+        document = json.loads(keys.decrypt(token.encode()))
     except InvalidToken as error:
         raise OperatorError(
             f"A stored secret ({context}) cannot be decrypted.",
@@ -44,9 +64,13 @@ def decrypt(token: str, *, context: str) -> Any:
             hint="Put its key back into FREEHOLD_ENCRYPTION_KEYS (several may be listed, newest first).",
         ) from error
     if document["c"] != context:
-        raise OperatorError(
-            f"A stored secret was found where it does not belong ({context}).",
-            code="encryption_context_mismatch",
-            hint="The row was copied or tampered with; rotate the credential.",
-        )
+        raise _moved(context)
     return document["v"]
+
+
+def _moved(context: str) -> OperatorError:
+    return OperatorError(
+        f"A stored secret was changed, or found where it does not belong ({context}).",
+        code="encryption_context_mismatch",
+        hint="The row was copied or tampered with; rotate the credential.",
+    )

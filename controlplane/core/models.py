@@ -1,7 +1,11 @@
-"""The audit chain: each row carries the hash of the one before it, so an edit, a deletion or a reordering shows."""
+"""The audit chain and the data keys.
+
+In the chain each row carries the hash of the one before it, so an edit, a deletion or a reordering shows.
+"""
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models.functions import Now
 
 from controlplane.core.ids import uuid7
 
@@ -40,3 +44,26 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sequence} {self.action} by {self.actor}"
+
+
+class DataKey(models.Model):
+    """A key that seals one owner's values; itself sealed by an operator key. The newest one seals, all open.
+
+    A destroyed key keeps its row, without the key: what was sealed under it is said to be gone, not broken.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    #: A tenant's id, or data_keys.INSTALLATION.
+    owner = models.UUIDField()
+    version = models.PositiveIntegerField()
+    wrapped = models.TextField()
+    #: OperatorKey.id of the key that seals it.
+    operator_key = models.CharField(max_length=16)
+    created_at = models.DateTimeField(db_default=Now())
+    destroyed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "version"], name="data_key_version_once")]
+
+    def __str__(self) -> str:
+        return f"data key {self.id} (version {self.version} of {self.owner})"

@@ -40,7 +40,9 @@ def stack_record(
         secrets = {key: value for key, value in dict(outputs["secrets"]).items() if key != "outputs"}
         fields |= {
             "outputs": parsed.model_dump(mode="json"),
-            "secret_outputs": encrypt(secrets, context=secret_context(operation.tenant_id)),
+            "secret_outputs": encrypt(
+                secrets, context=secret_context(operation.tenant_id), owner=operation.tenant_id
+            ),
         }
         if resources:
             fields["resources"] = resources

@@ -14,6 +14,7 @@ from controlplane.accounts.models import ApiKey
 from controlplane.accounts.roles import USAGE_WRITE
 from controlplane.accounts.services import api_key_create
 from controlplane.core.audit import audit_record
+from controlplane.core.data_keys import data_keys_destroy
 from controlplane.core.encryption import decrypt, encrypt
 from controlplane.core.errors import Conflict, PreconditionFailed, RetryLater
 from controlplane.operations import states as operation_states
@@ -257,10 +258,11 @@ def health_changes_prune(*, now: datetime) -> int:
 
 @transaction.atomic
 def tenant_credentials_forget(*, tenant: Tenant, actor: str, now: datetime) -> None:
-    """After deprovisioning: the usage token dies and the sealed secrets go."""
+    """After deprovisioning: the usage token dies, and the sealed secrets go with the key that could open any copy."""
     if tenant.usage_key_id is not None:
         ApiKey.objects.filter(pk=tenant.usage_key_id, revoked_at__isnull=True).update(revoked_at=now)
     Tenant.objects.filter(pk=tenant.pk).update(sealed_secrets="")
+    data_keys_destroy(owner=tenant.pk, actor=actor, now=now)
     _audit(tenant, actor, "tenant.deprovisioned", now, {"slug": tenant.slug})
 
 
@@ -302,7 +304,7 @@ def _secrets_seal(tenant: Tenant, *, actor: str, now: datetime) -> None:
     )
     tenant.usage_key_id = key.id
     sealed = {"usage_token": token, "runtime_admin_key": f"fhr_{token_source.token_urlsafe(32)}"}
-    tenant.sealed_secrets = encrypt(sealed, context=secrets_context(tenant.id))
+    tenant.sealed_secrets = encrypt(sealed, context=secrets_context(tenant.id), owner=tenant.id)
 
 
 def _slug_taken(slug: str) -> Conflict:
