@@ -33,6 +33,8 @@ class RunnerJob(Contract):
     secrets_provider: str = "passphrase"
     clear_lock: bool = False
     """Remove a lock left by a run that is proven dead; never set while one may still live."""
+    settle_pending: bool = False
+    """Adopt or drop what a run that is proven dead had begun to create, before anything is planned."""
     remove_stack: bool = False
     """After a destroy that succeeded: forget the stack and its history."""
 

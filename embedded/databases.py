@@ -51,6 +51,34 @@ def database_ensure(
     postgres_query(server, password, "".join(script))
 
 
+_ADMINISTERED_SQL = """
+SELECT format('CREATE ROLE %I NOLOGIN', :'owner')
+    WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'owner') \\gexec
+SELECT format('CREATE ROLE %I LOGIN', :'login')
+    WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'login') \\gexec
+ALTER ROLE :"login" NOSUPERUSER NOCREATEDB CREATEROLE PASSWORD :'verifier';
+GRANT :"owner" TO :"login" WITH ADMIN OPTION;
+GRANT pg_signal_backend TO :"login";
+ALTER ROLE :"login" SET role = :"owner";
+"""
+_ADOPT_SQL = """\\connect :database
+REASSIGN OWNED BY :"login" TO :"owner";
+"""
+
+
+def administered_database_ensure(
+    server: PostgresServer, password: str, *, database: str, owner: str, login: str, login_password: str
+) -> None:
+    """Make the database exist, owned by the role `owner` that nobody logs in as; `login` acts as that owner by
+    default, and may make further logins that do, and end their connections.
+
+    Idempotent; what `login` itself owned before becomes the owner's. ServerSetupError when the server refuses.
+    """
+    script = [_set("owner", owner), _set("login", login), _set("database", database)]
+    script += [_set("verifier", scram_verifier(login_password)), _ADMINISTERED_SQL, _DATABASE_SQL, _ADOPT_SQL]
+    postgres_query(server, password, "".join(script))
+
+
 def scram_verifier(password: str) -> str:
     """What Postgres would store for the password: sent instead of it, so the server never sees the text."""
     salt = secrets.token_bytes(16)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controlplane.cli.home import ROOT, Home, Ports, integer_read
-from embedded.databases import database_ensure
+from embedded.databases import administered_database_ensure, database_ensure
 from embedded.postgres import PostgresServer, postgres_url
 from embedded.processes import file_write_private
 from embedded.redis import RedisServer, redis_url
@@ -82,16 +82,24 @@ def embedded_redis_wanted() -> bool:
 def databases_prepare(home: Home, ports: Ports) -> None:
     """The control plane's database and Pulumi's, each with an owner of its own; their URLs as secret files."""
     server, superpassword = postgres_server(home, ports), home.secret("postgres_password")
-    for database, password_name, file_name in (
-        ("freehold", "database_password", "database_url"),
-        ("pulumi_state", "pulumi_database_password", "pulumi_backend_url"),
-    ):
-        password = home.secret(password_name)
-        database_ensure(server, superpassword, database=database, owner=database, owner_password=password)
-        url = postgres_url(server, password, database, user=database)
-        if database == "pulumi_state":
-            url = f"{url.replace('postgresql://', 'postgres://', 1)}?sslmode=disable"
-        file_write_private(home.secrets / file_name, url)
+    password = home.secret("database_password")
+    database_ensure(server, superpassword, database="freehold", owner="freehold", owner_password=password)
+    url = postgres_url(server, password, "freehold", user="freehold")
+    file_write_private(home.secrets / "database_url", url)
+
+    # Every run writes stack states as a role of its own (controlplane/operations/fence.py).
+    password = home.secret("pulumi_database_password")
+    administered_database_ensure(
+        server,
+        superpassword,
+        database="pulumi_state",
+        owner="pulumi_owner",
+        login="pulumi_state",
+        login_password=password,
+    )
+    url = postgres_url(server, password, "pulumi_state", user="pulumi_state")
+    url = f"{url.replace('postgresql://', 'postgres://', 1)}?sslmode=disable"
+    file_write_private(home.secrets / "pulumi_backend_url", url)
 
 
 def redis_url_write(home: Home, ports: Ports) -> None:

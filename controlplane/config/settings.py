@@ -99,7 +99,7 @@ FREEHOLD_TWO_PERSON_APPROVAL = env.boolean(
     "FREEHOLD_TWO_PERSON_APPROVAL", "whoever requested an operation may not approve it", default=False
 )
 FREEHOLD_LEASE_S = env.integer(
-    "FREEHOLD_LEASE_S", "seconds an executor's lease lasts", default=15, low=5, high=600
+    "FREEHOLD_LEASE_S", "seconds an executor's lease lasts", default=15, low=2, high=600
 )
 
 # --- tenants' models --------------------------------------------------------------------------------------

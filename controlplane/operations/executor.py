@@ -7,20 +7,25 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
 
 from contracts.engine import EngineEvent, PlanFacts, RunnerJob
 from contracts.stack import StackSpec
 from controlplane.core import clock
+from controlplane.core.errors import OperatorError
 from controlplane.core.ids import uuid7
 from controlplane.operations import leases, states, transitions
 from controlplane.operations.binding import PlanBinding, approval_reason, binding_make, binding_moved
 from controlplane.operations.events import events_append
+from controlplane.operations.fence import fence_drop, fence_raise
+from controlplane.operations.leases import LeaseLostError, lease_hold
 from controlplane.operations.models import Operation, Stack
 from controlplane.operations.process import (
     INTERRUPT_GRACE_S,
@@ -30,14 +35,12 @@ from controlplane.operations.process import (
 )
 from controlplane.operations.record import stack_lock_suspect, stack_record, stack_record_partial
 from controlplane.operations.subject import operation_subject
+from embedded import crashpoints
+from embedded.crashpoints import crash_point
 
 log = structlog.get_logger()
 
 _TICK_S = 0.25
-
-
-class LeaseLostError(Exception):
-    """Another may hold the operation now: stop and write nothing more."""
 
 
 def operation_execute(operation: Operation) -> None:
@@ -46,6 +49,9 @@ def operation_execute(operation: Operation) -> None:
         _Execution(operation).run()
     except LeaseLostError:
         log.warning("operation.lease_lost", operation=str(operation.id))
+    except (OperationalError, InterfaceError) as error:
+        # The database went away under us: the runner is ended, the lease runs out, and the operation is taken over.
+        log.warning("operation.database_lost", operation=str(operation.id), error=type(error).__name__)
     except Exception as error:  # a surprise of ours must not leave the operation running for ever
         log.exception("operation.executor_failed", operation=str(operation.id))
         transitions.operation_fail(
@@ -81,17 +87,23 @@ class _Execution:
 
     # --- the whole way -------------------------------------------------------------------------------
     def run(self) -> None:
-        runner = RunnerProcess(
-            self._job(), lease_token=self.token, log_path=operation_log_path(self.operation)
-        )
+        crash_point("executor.claimed")
         try:
-            code = self._attend(runner)
-        except BaseException:
-            runner.kill()
-            stack_lock_suspect(self.operation)
-            raise
+            runner = RunnerProcess(
+                self._job(), lease_token=self.token, log_path=operation_log_path(self.operation)
+            )
+            try:
+                code = self._attend(runner)
+            except BaseException:
+                runner.kill()
+                stack_lock_suspect(self.operation)
+                raise
         finally:
             work_dir_remove(self.operation.id, self.token)
+            # A role left behind by a state database that is away is swept later.
+            with suppress(OperatorError):
+                fence_drop(operation_id=self.operation.id, lease_token=self.token)
+        crash_point("executor.runner-ended")
         if self.killed:
             stack_lock_suspect(self.operation)
         applied = code == 0 and self.failure is None and "version" in self.state
@@ -124,9 +136,12 @@ class _Execution:
         self._keep_lease()
         if self.operation.kind != states.PREVIEW:
             self._step_begin(states.STEP_RECORD)
-            detail = stack_record(
-                operation=self.operation, outputs=self.outputs, state=self.state, now=clock.now()
-            )
+            with transaction.atomic():
+                lease_hold(operation=self.operation)
+                detail = stack_record(
+                    operation=self.operation, outputs=self.outputs, state=self.state, now=clock.now()
+                )
+            crash_point("executor.recorded")
             self._step_end(states.STEP_RECORD, detail)
         if states.STEP_VERIFY in states.STEPS_OF_KIND[self.operation.kind]:
             self._step_begin(states.STEP_VERIFY)
@@ -142,11 +157,13 @@ class _Execution:
                 transitions.operation_fail(operation=self.operation, error=error, now=clock.now())
                 return
             self._step_end(states.STEP_VERIFY, verification.detail)
+            crash_point("executor.verified")
         transitions.operation_succeed(operation=self.operation, now=clock.now())
 
     # --- the runner ----------------------------------------------------------------------------------
     def _job(self) -> RunnerJob:
         folder = work_dir_prepare(self.operation.id, self.token)
+        backend_url = fence_raise(operation_id=self.operation.id, lease_token=self.token)
         stack = Stack.objects.filter(tenant_id=self.operation.tenant_id).first()
         return RunnerJob(
             operation_id=self.operation.id,
@@ -155,11 +172,12 @@ class _Execution:
             secrets=operation_subject().secrets(operation=self.operation),
             pulumi_root=str(settings.FREEHOLD_PULUMI),
             work_dir=str(folder / "project"),
-            env=engine_environment(pulumi_home=folder / "home"),
+            env=engine_environment(pulumi_home=folder / "home", backend_url=backend_url),
             preview_first=states.STEP_PLAN in states.STEPS_OF_KIND[self.operation.kind],
             refresh=self.operation.kind == states.UPDATE,
             secrets_provider=settings.PULUMI_SECRETS_PROVIDER,
             clear_lock=bool(stack and stack.lock_suspect),
+            settle_pending=bool(stack and stack.lock_suspect),
             remove_stack=self.operation.kind == states.DEPROVISION,
         )
 
@@ -224,6 +242,7 @@ class _Execution:
             if not stored:
                 raise LeaseLostError
             self._step_end(states.STEP_PLAN, plan_sentence(self.summary))
+            crash_point("executor.planned")
             self._decide(runner)
         elif state == "finished":
             self._step_end(states.STEP_APPLY, "The engine reached the wanted state.")
@@ -273,6 +292,7 @@ class _Execution:
         if not transitions.operation_apply_begin(operation=self.operation, now=clock.now()):
             raise LeaseLostError
         self._step_begin(states.STEP_APPLY)
+        crash_point("executor.applying")
 
     # --- lease, cancel, deadline ---------------------------------------------------------------------
     def _watch(self, runner: RunnerProcess) -> None:
@@ -359,16 +379,18 @@ def operation_log_path(operation: Operation) -> Path:
     return home / "logs" / "operations" / f"{operation.id}.log"
 
 
-def engine_environment(*, pulumi_home: Path) -> dict[str, str]:
+def engine_environment(*, pulumi_home: Path, backend_url: str) -> dict[str, str]:
     """The whole environment of runner, CLI and plugins: what they need, and nothing of the control plane's."""
     passed = {
-        name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TMPDIR", "USER") if name in os.environ
+        name: os.environ[name]
+        for name in ("HOME", "LANG", "LC_ALL", "TMPDIR", "USER", crashpoints.VARIABLE)
+        if name in os.environ
     }
     return {
         **passed,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PULUMI_HOME": str(pulumi_home),
-        "PULUMI_BACKEND_URL": settings.PULUMI_BACKEND_URL,
+        "PULUMI_BACKEND_URL": backend_url,
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(settings.PULUMI_PASSPHRASE_FILE),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         # The salt lives in the state: work folders are thrown away after each run.

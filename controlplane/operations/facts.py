@@ -4,6 +4,7 @@ import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from pulumi import automation as auto
 
@@ -34,15 +35,17 @@ def program_hash(root: Path) -> str:
     return digest.hexdigest()
 
 
-def state_hash(job: RunnerJob, stack: auto.Stack) -> str:
-    """SHA-256 over resources and pending operations as exported, secrets as ciphertext; "" without a state.
-
-    Not Stack.export_state: that one asks for plaintext secrets.
-    """
-    command = stack.workspace.pulumi_command
+def state_export(job: RunnerJob, stack: auto.Stack) -> dict[str, Any]:
+    """The state as `pulumi stack export` gives it, secrets as ciphertext (Stack.export_state asks for plaintext)."""
     argv = ["stack", "export", "--stack", job.spec.qualified_stack_name]
-    result = command.run(argv, job.work_dir, dict(job.env))
-    deployment = json.loads(result.stdout).get("deployment") or {}
+    result = stack.workspace.pulumi_command.run(argv, job.work_dir, dict(job.env))
+    exported: dict[str, Any] = json.loads(result.stdout)
+    return exported
+
+
+def state_hash(job: RunnerJob, stack: auto.Stack) -> str:
+    """SHA-256 over resources and pending operations as exported, secrets as ciphertext; "" without a state."""
+    deployment = state_export(job, stack).get("deployment") or {}
     resources, pending = deployment.get("resources") or [], deployment.get("pending_operations") or []
     if not resources and not pending:
         return ""

@@ -1,6 +1,5 @@
 """Who works on an operation, and until when, by the database's clock: claiming, renewing, taking over."""
 
-import socket
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -12,6 +11,7 @@ from django.db.models.functions import Now
 
 from controlplane.operations import locks, states
 from controlplane.operations.events import events_append
+from controlplane.operations.hosts import owner_name
 from controlplane.operations.models import Operation
 from controlplane.operations.subject import operation_subject
 from controlplane.operations.trail import operation_requeued
@@ -41,7 +41,7 @@ def operation_claim(*, worker: str, now: datetime) -> Operation | None:
                 started_at=now,
                 finished_at=None,
                 lease_token=token,
-                lease_owner=f"{worker}@{socket.gethostname()}",
+                lease_owner=owner_name(worker),
                 lease_expires_at=lease_end(),
                 error=None,
                 progress_done=0,
@@ -63,6 +63,10 @@ def operation_claim(*, worker: str, now: datetime) -> Operation | None:
     return operation
 
 
+class LeaseLostError(Exception):
+    """Another may hold the operation now: stop and write nothing more."""
+
+
 def lease_end() -> CombinedExpression:
     """When a lease taken now runs out, by the database's clock: workers' clocks may differ."""
     return Now() + timedelta(seconds=settings.FREEHOLD_LEASE_S)
@@ -78,24 +82,39 @@ def lease_renew(*, operation: Operation) -> bool:
     )
 
 
-def lease_expired(*, operation: Operation) -> bool:
-    """Whether the lease that was read is still the operation's and has run out, by the database's clock."""
-    return Operation.objects.filter(
+def lease_hold(*, operation: Operation) -> None:
+    """Holds the operation's row until the transaction ends, so that nobody can take it over meanwhile. Raises
+    LeaseLostError when somebody has."""
+    held = Operation.objects.select_for_update().filter(
+        pk=operation.pk, lease_token=operation.lease_token, state__in=states.RUNNING
+    )
+    if not held.exists():
+        raise LeaseLostError
+
+
+def lease_seize(*, operation: Operation) -> bool:
+    """Takes an expired lease over from its holder: from here on none of the holder's moves is accepted, and no
+    other reaper settles the operation. False when the lease was renewed, or another seized it.
+
+    The operation then carries the new token; `lease_owner` still names the one that was lost.
+    """
+    token = uuid4()
+    seized = Operation.objects.filter(
         pk=operation.pk,
         state__in=states.RUNNING,
         lease_token=operation.lease_token,
         lease_expires_at__lt=Now(),
-    ).exists()
+    ).update(lease_token=token, lease_expires_at=lease_end())
+    if seized == 1:
+        operation.lease_token = token
+    return seized == 1
 
 
 @transaction.atomic
-def operation_take_over(*, operation: Operation, ended: int, now: datetime) -> bool:
-    """Queues an operation again whose run is proven dead. False when it moved on or its lease was renewed."""
+def operation_take_over(*, operation: Operation, ended: int, fenced: bool, now: datetime) -> bool:
+    """Queues an operation again whose lease was seized and whose run can do nothing more: barred or dead."""
     moved = Operation.objects.filter(
-        pk=operation.pk,
-        state__in=states.RUNNING,
-        lease_token=operation.lease_token,
-        lease_expires_at__lt=Now(),
+        pk=operation.pk, state__in=states.RUNNING, lease_token=operation.lease_token
     ).update(
         state=states.QUEUED,
         attempt=F("attempt") + 1,
@@ -108,5 +127,7 @@ def operation_take_over(*, operation: Operation, ended: int, now: datetime) -> b
         return False
     owner = operation.lease_owner
     operation.steps.update(state=states.STEP_PENDING, started_at=None, finished_at=None, detail="")
-    operation_requeued(operation, "system:reaper", "taken_over", now, lost=owner, processes_ended=ended)
+    operation_requeued(
+        operation, "system:reaper", "taken_over", now, lost=owner, processes_ended=ended, fenced=fenced
+    )
     return True

@@ -7,16 +7,20 @@ SIGINT goes to the whole process group: the CLI stops gracefully on the first on
 reports what came of it.
 """
 
+import json
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TextIO
 
 from contracts.engine import EngineEvent, RunnerDecision, RunnerJob
-from controlplane.operations.facts import facts_of, state_hash
+from controlplane.operations.facts import facts_of, state_export, state_hash
+from controlplane.operations.settling import pending_settle
 from controlplane.operations.translate import PhaseLog, failure_of
+from embedded.crashpoints import crash_point
 
 
 class Reporter:
@@ -70,17 +74,24 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
             program=target_program(job.spec, job.secrets),
             opts=workspace,
         )
+        crash_point("runner.selected")
         if job.clear_lock:
-            # Permitted because the executor has proven the lock's holder dead.
+            # Permitted because the executor has proven the lock's holder dead or barred.
             stack.cancel()
+            crash_point("runner.lock-cleared")
+        if job.settle_pending and _settle(job, stack, reporter):
+            # Adopted resources stand in the state as their inputs only: look at what they really are.
+            job = job.model_copy(update={"refresh": True})
+            crash_point("runner.settled")
         if job.preview_first and job.action in ("preview", "up", "destroy"):
             _phase(reporter, "preview", "started")
             if job.action == "destroy":
-                stack.preview_destroy(on_event=_forward(log, reporter), color="never")
+                stack.preview_destroy(on_event=_forward(log, reporter), color="never", refresh=job.refresh)
             else:
                 stack.preview(on_event=_forward(log, reporter), color="never", diff=True, refresh=job.refresh)
             facts = facts_of(job, stack)
             reporter.send(EngineEvent(kind="state", data={"plan": log.plan, "facts": facts.model_dump()}))
+            crash_point("runner.planned")
             _phase(reporter, "preview", "finished")
             decision = decide()
             if job.action == "preview" or not decision.proceed:
@@ -91,7 +102,9 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
                 reporter.send(EngineEvent(kind="failed", data=_stale()))
                 return 1
         log = PhaseLog(job.action)
+        crash_point("runner.applying")
         _apply(job, stack, log, reporter)
+        crash_point("runner.applied")
     except Exception as error:  # whatever went wrong, the operator sees the engine's own words
         if not isinstance(error, auto.CommandError):
             import traceback
@@ -104,6 +117,32 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
         return 1
     reporter.send(EngineEvent(kind="finished"))
     return 0
+
+
+def _settle(job: RunnerJob, stack: "object", reporter: Reporter) -> bool:
+    """Adopts or drops what a killed run had begun to create; True when something was pending."""
+    from pulumi import automation as auto
+
+    from stacks.finding import resource_find
+
+    assert isinstance(stack, auto.Stack)
+    settlement = pending_settle(state_export(job, stack), find=resource_find)
+    if settlement.deployment is None:
+        return False
+    file = Path(job.work_dir) / "settled.json"
+    file.write_text(json.dumps(settlement.deployment), encoding="utf-8")
+    argv = ["stack", "import", "--stack", job.spec.qualified_stack_name, "--file", str(file)]
+    stack.workspace.pulumi_command.run(argv, job.work_dir, dict(job.env))
+    data = {
+        "severity": "info",
+        "message": settlement.sentence(),
+        "urn": "",
+        "phase": "settle",
+        "adopted": settlement.adopted,
+        "dropped": settlement.dropped,
+    }
+    reporter.send(EngineEvent(kind="diagnostic", data=data))
+    return True
 
 
 def _stale() -> dict[str, object]:
@@ -132,7 +171,7 @@ def _apply(job: RunnerJob, stack: "object", log: PhaseLog, reporter: Reporter) -
         version = int(refreshed.summary.version or 0)
         _report_outputs(stack.outputs(), reporter)
     else:
-        destroyed = stack.destroy(on_event=forward, color="never")
+        destroyed = stack.destroy(on_event=forward, color="never", refresh=job.refresh)
         version = int(destroyed.summary.version or 0)
         if job.remove_stack:
             stack.workspace.remove_stack(job.spec.qualified_stack_name)

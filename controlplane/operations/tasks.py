@@ -9,7 +9,7 @@ from controlplane.operations.approvals import approvals_expire
 from controlplane.operations.doorbell import WORK_TASK, doorbell_ring
 from controlplane.operations.executor import operation_execute
 from controlplane.operations.leases import operation_claim
-from controlplane.operations.reaper import operations_reap
+from controlplane.operations.reaper import fences_tidy, operations_reap
 from controlplane.operations.selectors import operations_claimable
 
 
@@ -27,6 +27,7 @@ def operations_work_task() -> int:
 def operations_sweep_task() -> None:
     """Rings again for what a lost doorbell left behind, and settles what lost its executor."""
     operations_reap(now=clock.now())
+    fences_tidy()
     approvals_expire(now=clock.now())
     for _ in range(operations_claimable()):
         doorbell_ring()

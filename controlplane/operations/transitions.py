@@ -119,7 +119,8 @@ def steps_end(operation: Operation, state: str, detail: str, now: datetime) -> N
 def step_begin(*, operation: Operation, name: str, now: datetime) -> None:
     with transaction.atomic():
         moved = (
-            operation.steps.filter(name=name)
+            # Only the holder of the lease speaks of steps: one that lost it may still be running.
+            operation.steps.filter(name=name, operation__lease_token=operation.lease_token)
             .exclude(state=states.STEP_RUNNING)
             .update(state=states.STEP_RUNNING, started_at=now, finished_at=None, detail="")
         )
@@ -133,9 +134,10 @@ def step_begin(*, operation: Operation, name: str, now: datetime) -> None:
 
 def step_end(*, operation: Operation, name: str, detail: str, now: datetime) -> None:
     with transaction.atomic():
-        moved = operation.steps.filter(name=name, state=states.STEP_RUNNING).update(
-            state=states.STEP_SUCCEEDED, finished_at=now, detail=detail[:500]
+        held = operation.steps.filter(
+            name=name, state=states.STEP_RUNNING, operation__lease_token=operation.lease_token
         )
+        moved = held.update(state=states.STEP_SUCCEEDED, finished_at=now, detail=detail[:500])
         if moved:
             data = {"name": name, "state": states.STEP_SUCCEEDED, "detail": detail}
             events_append(operation_id=operation.id, at=now, events=[("step", data)])

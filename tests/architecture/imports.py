@@ -20,6 +20,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         "controlplane.core",
         "controlplane.accounts",
         "embedded.processes",
+        "embedded.crashpoints",
         "billing.metering.spans",
     ),
     "controlplane.tenants": (
@@ -67,6 +68,8 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         "contracts",
         "controlplane.operations.translate",
         "controlplane.operations.facts",
+        "controlplane.operations.settling",
+        "embedded.crashpoints",
         "stacks",
     ),
     "controlplane.operations.translate": ("contracts",),
