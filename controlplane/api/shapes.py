@@ -244,17 +244,32 @@ class HealthCheckShape(Shape):
     detail = CharField(allow_blank=True)
 
 
+class ComponentHealthShape(Shape):
+    name = CharField(help_text="runtime, postgres, redis, vector_store, model or gpu")
+    health = ChoicesField(*states.HEALTHS)
+    since = DateTimeField()
+    checked_at = DateTimeField(allow_null=True)
+    latency_ms = IntegerField(allow_null=True, help_text="of the last look; null when it got no answer")
+    detail = CharField(allow_blank=True)
+    uptime_30d = CharField(allow_null=True)
+    uptime_90d = CharField(allow_null=True)
+
+
 class HealthChangeShape(Shape):
     at = DateTimeField()
+    component = CharField(allow_null=True, help_text="null: the tenant as a whole")
     health = ChoicesField(*states.HEALTHS)
     detail = CharField(allow_blank=True)
 
 
 class TenantHealthShape(Shape):
     health = ChoicesField(*states.HEALTHS)
+    explanation = CharField(help_text="which component made the tenant what it is, in words")
+    components = ComponentHealthShape(many=True)
     checks = HealthCheckShape(many=True)
     checked_at = DateTimeField(allow_null=True)
     uptime_30d = CharField(allow_null=True, help_text="decimal share of the known time, such as 0.99950")
+    uptime_90d = CharField(allow_null=True, help_text="decimal share of the known time, such as 0.99950")
     history = HealthChangeShape(many=True)
 
 

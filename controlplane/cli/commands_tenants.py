@@ -133,6 +133,30 @@ def outputs(slug: str, json_output: JsonFlag = False) -> None:
 
 
 @app.command()
+def health(slug: str, json_output: JsonFlag = False) -> None:
+    """Each component as it was last seen, and which of them made the tenant what it is."""
+    body: dict[str, Any] = api_connect().get(f"tenants/{segment(slug)}/health")
+    if json_output:
+        print_json(body)
+        return
+    columns = ("component", "health", "since", "checked", "ms", "up 30d", "detail")
+    rows = [
+        (
+            row["name"],
+            row["health"],
+            row["since"][:19],
+            (row["checked_at"] or "")[:19],
+            row["latency_ms"],
+            row["uptime_30d"],
+            row["detail"],
+        )
+        for row in body["components"]
+    ]
+    print_table(columns, [tuple("" if cell is None else cell for cell in row) for row in rows])
+    data_console.print(f"{slug} is {body['health']}: {body['explanation']}", markup=False)
+
+
+@app.command()
 def credentials(slug: str, name: str = "freehold tenants credentials", json_output: JsonFlag = False) -> None:
     """Issue a fresh runtime key, shown once."""
     body = api_connect().post(f"tenants/{segment(slug)}/credentials", {"name": name})

@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
+from controlplane.core import clock
 from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import operations_visible
@@ -16,7 +17,7 @@ from controlplane.portal.pages import page, show
 from controlplane.tenants import states
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.plans import plans
-from controlplane.tenants.selectors import tenant_get, tenants_search
+from controlplane.tenants.selectors import tenant_get, tenant_health, tenants_search
 
 SORTS = {
     "name": "name",
@@ -157,6 +158,7 @@ def tenant(request: HttpRequest, principal: Principal, slug: str) -> HttpRespons
     recent = list(operations_visible(principal=principal).filter(tenant=found).order_by("-created_at")[:6])
     failed = recent[0] if recent and recent[0].state == operation_states.FAILED else None
     context = {
+        "look": tenant_health(tenant=found, now=clock.now()),
         "components": (stack.outputs or {}).get("components", []) if stack else [],
         "recent": recent,
         "failed": failed,

@@ -14,6 +14,7 @@ BAD_TO_FLIP = 3
 GOOD_TO_RETURN = 2
 #: Seconds between looks, as the beat schedule has it; so a flip takes about a minute and a half.
 PROBE_INTERVAL_S = 30
+_BAD = (states.DEGRADED, states.UNHEALTHY)
 
 
 @dataclass(frozen=True)
@@ -26,17 +27,21 @@ class Health:
 
 
 def health_next(current: Health, *, probe: str) -> Health:
-    """The health after one more look."""
+    """The health after one more look.
+
+    Good looks show at once where nothing was known. An `unknown` look breaks a row of bad ones, so that it never
+    helps to make something worse; three in a row are shown as what they are.
+    """
     streak = current.streak + 1 if probe == current.seen else 1
-    if probe == current.shown or current.shown in (states.UNKNOWN, states.PROGRESSING):
+    if probe == current.shown or current.shown == states.PROGRESSING:
         return Health(probe, probe, streak)
-    needed = GOOD_TO_RETURN if probe == states.HEALTHY else BAD_TO_FLIP
+    needed = BAD_TO_FLIP if probe != states.HEALTHY else GOOD_TO_RETURN
+    if probe == states.HEALTHY and current.shown == states.UNKNOWN:
+        needed = 1
     # Degraded and unhealthy in turns are bad looks all the same: they count together.
-    bad_in_turn = (
-        current.seen not in (current.shown, states.HEALTHY, states.UNKNOWN) and probe != states.HEALTHY
-    )
-    counted = current.streak + 1 if bad_in_turn else streak
-    return Health(probe if counted >= needed else current.shown, probe, counted)
+    if probe in _BAD and current.seen in _BAD and current.seen != current.shown:
+        streak = current.streak + 1
+    return Health(probe if streak >= needed else current.shown, probe, streak)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from controlplane.operations.models import Operation
 from controlplane.operations.selectors import stack_of
 from controlplane.operations.subject import Verification
 from controlplane.tenants import states
+from controlplane.tenants.component_health import endpoints_of, looks_settle
 from controlplane.tenants.health import runtime_probe_until
 from controlplane.tenants.leaks import leaks_find
-from controlplane.tenants.models import HealthChange, Tenant
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.probing import looks_take
 from controlplane.tenants.stack_spec import stack_spec_of
 
 VERIFY_DEADLINE_S = 20.0
@@ -57,12 +59,9 @@ class TenantSubject:
         url = StackOutputs.model_validate(stack.outputs).runtime_url
         Tenant.objects.filter(pk=operation.tenant_id).update(runtime_url=url)
         probe = runtime_probe_until(url, deadline_s=VERIFY_DEADLINE_S, alive=alive)
-        Tenant.objects.filter(pk=operation.tenant_id).update(
-            health=probe.health, health_seen=probe.health, health_streak=1, health_checks=probe.checks
-        )
-        HealthChange.objects.create(
-            tenant_id=operation.tenant_id, at=clock.now(), health=probe.health, detail=probe.detail[:300]
-        )
+        tenant = Tenant.objects.get(pk=operation.tenant_id)
+        looks = looks_take([endpoints_of(tenant, stack)])[tenant.pk]
+        looks_settle(tenant_id=tenant.pk, looks=looks, now=clock.now())
         if probe.health in (states.HEALTHY, states.DEGRADED):
             return Verification(True, f"The runtime answers: {probe.health}.")
         return Verification(

@@ -22,7 +22,7 @@ class Tenant(models.Model):
         max_length=20, choices=[(s, s) for s in states.LIFECYCLES], default=states.REQUESTED
     )
     health = models.CharField(max_length=20, choices=[(s, s) for s in states.HEALTHS], default=states.UNKNOWN)
-    #: What the last looks said, and how often in a row; see debounce.py.
+    #: Of an earlier release, and written by nobody: looks are counted for each component.
     health_seen = models.CharField(max_length=20, default=states.UNKNOWN)
     health_streak = models.PositiveSmallIntegerField(default=0)
     health_checks = models.JSONField(default=list)
@@ -59,17 +59,41 @@ class Tenant(models.Model):
         return self.slug
 
 
+class ComponentHealth(models.Model):
+    """What is shown of one component of a tenant, and what the last looks at it said (debounce.py)."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="components")
+    component = models.CharField(max_length=20)
+    health = models.CharField(max_length=20, default=states.UNKNOWN)
+    seen = models.CharField(max_length=20, default=states.UNKNOWN)
+    streak = models.PositiveSmallIntegerField(default=0)
+    #: When what is shown began.
+    since = models.DateTimeField()
+    checked_at = models.DateTimeField(null=True)
+    #: Of the last look; null when it got no answer.
+    latency_ms = models.PositiveIntegerField(null=True)
+    detail = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "component"], name="component_once")]
+
+    def __str__(self) -> str:
+        return f"{self.component} of {self.tenant_id}: {self.health}"
+
+
 class HealthChange(models.Model):
-    """What was shown of a tenant's health from `at` on. Kept for 90 days."""
+    """What was shown of a tenant's health, or of one component's, from `at` on. Kept for 90 days."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="health_changes")
+    #: Empty: the tenant as a whole.
+    component = models.CharField(max_length=20, blank=True, db_default="", default="")
     at = models.DateTimeField()
     health = models.CharField(max_length=20)
     detail = models.CharField(max_length=300, blank=True)
 
     class Meta:
         ordering = ["at", "pk"]
-        indexes = [models.Index(fields=["tenant", "-at"], name="health_change_of_tenant")]
+        indexes = [models.Index(fields=["tenant", "component", "-at"], name="health_change_of_component")]
 
     def __str__(self) -> str:
         return f"{self.tenant_id} {self.health} from {self.at}"

@@ -1,5 +1,6 @@
 """Reads of tenants. Access is decided here: a principal sees its team's tenants, or those it is limited to."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,8 @@ from controlplane.operations.record import secret_context
 from controlplane.operations.selectors import stack_of
 from controlplane.tenants import states
 from controlplane.tenants.debounce import Change, uptime
-from controlplane.tenants.models import HealthChange, Tenant
+from controlplane.tenants.looks import COMPONENTS, explanation
+from controlplane.tenants.models import ComponentHealth, HealthChange, Tenant
 
 FILTERS = ("lifecycle", "health", "billing", "plan", "target")
 SEARCH = (*FILTERS, "label", "q")
@@ -110,19 +112,52 @@ def tenant_outputs(*, tenant: Tenant) -> dict[str, Any]:
 
 
 def tenant_health(*, tenant: Tenant, now: datetime) -> dict[str, Any]:
-    """{health, checks, checked_at, uptime_30d, history: [{at, health, detail}]}, the newest change first.
+    """{health, explanation, components: [{name, health, since, checked_at, latency_ms, detail, uptime_30d,
+    uptime_90d}], checks, checked_at, uptime_30d, uptime_90d, history: [{at, component, health, detail}]}, the newest
+    change first; of a change, `component` null is the tenant as a whole.
 
-    `uptime_30d` is a decimal share of the known time, null when nothing is known.
+    An uptime is a decimal share of the known time, null when nothing is known.
     """
     rows = list(HealthChange.objects.filter(tenant=tenant).order_by("at", "pk"))
-    share = uptime([Change(row.at, row.health) for row in rows], start=now - timedelta(days=30), end=now)
+    components = components_of(tenant=tenant)
+    told = [(row.component, row.health, row.detail) for row in components]
     return {
         "health": tenant.health,
+        "explanation": explanation(told),
+        "components": [
+            {
+                "name": row.component,
+                "health": row.health,
+                "since": moment_text(row.since),
+                "checked_at": moment_text_or_none(row.checked_at),
+                "latency_ms": row.latency_ms,
+                "detail": row.detail,
+                **_uptimes(rows, row.component, now),
+            }
+            for row in components
+        ],
         "checks": tenant.health_checks,
         "checked_at": moment_text_or_none(tenant.health_checked_at),
-        "uptime_30d": None if share is None else f"{share:.5f}",
+        **_uptimes(rows, "", now),
         "history": [
-            {"at": moment_text(row.at), "health": row.health, "detail": row.detail}
+            {
+                "at": moment_text(row.at),
+                "component": row.component or None,
+                "health": row.health,
+                "detail": row.detail,
+            }
             for row in reversed(rows[-200:])
         ],
     }
+
+
+def components_of(*, tenant: Tenant) -> list[ComponentHealth]:
+    """What is known of each component; what others rest on comes first."""
+    rows = ComponentHealth.objects.filter(tenant=tenant)
+    return sorted(rows, key=lambda row: COMPONENTS.index(row.component))
+
+
+def _uptimes(rows: Sequence[HealthChange], component: str, now: datetime) -> dict[str, str | None]:
+    changes = [Change(row.at, row.health) for row in rows if row.component == component]
+    shares = {days: uptime(changes, start=now - timedelta(days=days), end=now) for days in (30, 90)}
+    return {f"uptime_{days}d": None if share is None else f"{share:.5f}" for days, share in shares.items()}

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef
 
 from controlplane.accounts.access import Principal, access_require_team
 from controlplane.accounts.models import ApiKey
@@ -21,10 +20,8 @@ from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
 from controlplane.operations.services import operation_cancel, operation_create
 from controlplane.tenants import states
-from controlplane.tenants.debounce import Health, health_next
-from controlplane.tenants.health import Probe
 from controlplane.tenants.lifecycle import protection_check, secrets_context
-from controlplane.tenants.models import HealthChange, Tenant
+from controlplane.tenants.models import Tenant
 from controlplane.tenants.placement import local_slot_find
 from controlplane.tenants.plans import plans
 from controlplane.tenants.selectors import tenant_etag
@@ -32,7 +29,6 @@ from controlplane.tenants.stack_spec import sizes_merge, stack_spec_of
 from controlplane.tenants.targets import region_default
 from controlplane.tenants.validation import tenant_check
 
-HEALTH_HISTORY_DAYS = 90
 #: What tenant_update may change.
 CHANGEABLE = ("plan", "overrides", "name", "labels", "deletion_protection")
 
@@ -227,33 +223,6 @@ def tenant_credentials_issue(
     with transaction.atomic():
         _audit(tenant, principal.actor, "tenant.credentials_issued", now, {"name": name})
     return {"runtime_url": tenant.runtime_url, "api_key": key}
-
-
-@transaction.atomic
-def tenant_health_look(*, tenant: Tenant, probe: Probe, now: datetime) -> bool:
-    """Takes one look at an active tenant into account; True when what is shown changed."""
-    current = Tenant.objects.select_for_update().filter(pk=tenant.pk, lifecycle=states.ACTIVE).first()
-    if current is None:
-        return False
-    before = Health(current.health, current.health_seen, current.health_streak)
-    after = health_next(before, probe=probe.health)
-    current.health, current.health_seen = after.shown, after.seen
-    current.health_streak = min(after.streak, 1000)
-    current.health_checks, current.health_checked_at = probe.checks, now
-    current.save(
-        update_fields=["health", "health_seen", "health_streak", "health_checks", "health_checked_at"]
-    )
-    if after.shown == before.shown:
-        return False
-    HealthChange.objects.create(tenant=current, at=now, health=after.shown, detail=probe.detail[:300])
-    return True
-
-
-def health_changes_prune(*, now: datetime) -> int:
-    """Forgets changes older than 90 days, but keeps each tenant's last one before: it says what held then."""
-    limit = now - timedelta(days=HEALTH_HISTORY_DAYS)
-    newer = HealthChange.objects.filter(tenant_id=OuterRef("tenant_id"), at__gt=OuterRef("at"), at__lte=limit)
-    return HealthChange.objects.filter(Exists(newer), at__lte=limit).delete()[0]
 
 
 @transaction.atomic

@@ -1,27 +1,24 @@
-"""Celery's part in tenants: looking at runtimes by the clock."""
-
-from concurrent.futures import ThreadPoolExecutor
+"""Celery's part in tenants: looking at their components by the clock."""
 
 from celery import shared_task
 
 from controlplane.core import clock
-from controlplane.tenants import states
-from controlplane.tenants.health import runtime_probe
-from controlplane.tenants.models import Tenant
-from controlplane.tenants.services import health_changes_prune, tenant_health_look
+from controlplane.tenants.component_health import (
+    endpoints_watched,
+    health_changes_prune,
+    health_unwatched_settle,
+    looks_note,
+)
+from controlplane.tenants.probing import looks_take
 
 
 @shared_task(name="controlplane.tenants.tasks.tenants_health_task", expires=30)
 def tenants_health_task() -> int:
-    """Probes every active tenant, several at once; of how many the shown health changed."""
-    tenants = list(Tenant.objects.filter(lifecycle=states.ACTIVE).exclude(runtime_url=""))
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        probes = list(pool.map(lambda tenant: runtime_probe(tenant.runtime_url), tenants))
+    """Looks at every active tenant's components, all at once; of how many the shown health changed."""
+    looks = looks_take(endpoints_watched())
     now = clock.now()
-    return sum(
-        tenant_health_look(tenant=tenant, probe=probe, now=now)
-        for tenant, probe in zip(tenants, probes, strict=True)
-    )
+    health_unwatched_settle(now=now)
+    return sum(looks_note(tenant_id=tenant_id, looks=seen, now=now) for tenant_id, seen in looks.items())
 
 
 @shared_task(name="controlplane.tenants.tasks.health_history_task", expires=3600)

@@ -14,6 +14,8 @@ from controlplane.operations.binding import binding_make
 from controlplane.operations.events import events_append
 from controlplane.operations.models import Operation
 from controlplane.operations.record import stack_record
+from controlplane.tenants.component_health import looks_settle
+from controlplane.tenants.looks import COMPONENTS, GPU, Look
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.services import tenant_create
 
@@ -171,13 +173,8 @@ def provisioned(principal: Principal, slug: str, now: datetime, **fields: Any) -
     plan(operation, now + timedelta(seconds=2))
     *_, last = apply(operation, now + timedelta(seconds=3))
     settle(operation, last)
-    checks = [
-        {"name": name, "ok": True, "detail": detail}
-        for name, detail in (("database", "1.2 ms"), ("redis", "0.4 ms"), ("queue", "0 waiting"))
-    ]
-    Tenant.objects.filter(pk=tenant.pk).update(
-        health_checks=checks, health_checked_at=last + timedelta(seconds=5)
-    )
+    looks = [Look(name, "healthy", f"{name} answers", 2) for name in COMPONENTS if name != GPU]
+    looks_settle(tenant_id=tenant.pk, looks=looks, now=last + timedelta(seconds=5))
     tenant.refresh_from_db()
     operation.refresh_from_db()
     return tenant, operation

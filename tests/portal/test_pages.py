@@ -1,11 +1,15 @@
 """Every page answers, keeps the content security policy, and shows what it is about."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 
 from controlplane.core import clock
 from controlplane.operations.models import Operation
-from controlplane.tenants.models import Tenant
+from controlplane.tenants.component_health import looks_settle
+from controlplane.tenants.looks import Look
+from controlplane.tenants.models import HealthChange, Tenant
 from tests.portal import stories
 from tests.portal.conftest import Browse, Page
 from tests.support.people import Person
@@ -94,7 +98,22 @@ def test_the_summary_shows_endpoint_components_and_health(
     assert 'get_sync_client( url="http://127.0.0.1:21003",' in page.text
     assert "pgvector on 127.0.0.1:21002" in page.text
     assert page.all("span", title="health: healthy")
-    assert "0 waiting" in page.text
+    assert "2 ms: vector_store answers" in page.text
+
+
+def test_the_summary_says_which_component_is_to_blame(
+    owner: Person, browse: Browse, active: tuple[Tenant, Operation]
+) -> None:
+    HealthChange.objects.all().delete()
+    for ago, health in ((4, "healthy"), (1, "unhealthy")):
+        looks = [Look("postgres", health, "nothing listens on its port"), Look("runtime", "healthy", "", 1)]
+        looks_settle(tenant_id=active[0].pk, looks=looks, now=clock.now() - timedelta(hours=ago))
+    page = Page(browse(owner).get("/tenants/acme/"))
+
+    assert "up 75.000 % of the last 30 days" in page.text
+    assert "Postgres is unhealthy (nothing listens on its port)." in page.text
+    assert page.all("span", title="health: unhealthy")
+    assert_accessible(page)
 
 
 def test_unknown_health_is_grey_never_red(

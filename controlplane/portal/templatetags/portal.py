@@ -1,6 +1,7 @@
 """Tags and filters of the portal's templates. They show; they decide nothing."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django import template
@@ -53,6 +54,12 @@ def state(axis: str, word: str) -> SafeString:
 def state_icon(axis: str, word: str, extra: str = "") -> SafeString:
     look = words.look_of(axis, word)
     return icon(look.icon, f"tone-{look.tone}{' spin' if look.spins else ''} {extra}".strip())
+
+
+@register.filter
+def share(text: str) -> str:
+    """`0.99950` as `99.950 %`."""
+    return f"{Decimal(text) * 100:.3f} %"
 
 
 @register.filter
