@@ -13,6 +13,10 @@ VARIABLE = "FREEHOLD_CRASH_POINTS"
 HALT_S = 30.0
 
 
+def crash_points_on() -> bool:
+    return bool(os.environ.get(VARIABLE))
+
+
 def crash_point(name: str) -> None:
     """`name` is `<room>.<moment>`, such as `runner.planned`; letters, digits, dots, dashes and underscores."""
     folder = os.environ.get(VARIABLE)

@@ -175,6 +175,25 @@ def processes_marked(mark: str) -> list[ProcessIdentity]:
     return sorted(found, key=lambda identity: identity.create_time)
 
 
+def processes_kill(mark: str, *, wait_s: float = _KILL_WAIT_S) -> int:
+    """SIGKILL to every process of the mark and to unmarked helpers that they started; how many there were.
+
+    What they started with a mark of its own, such as a tenant's server, belongs to somebody else and lives on.
+    ProcessStopError when one survives for wait_s.
+    """
+    killed: set[ProcessIdentity] = set()
+    deadline = time.monotonic() + wait_s
+    # Again and again: a process found now may have started another one before it died.
+    while family := {each for found in processes_marked(mark) for each in (found, *_helpers(found))}:
+        if time.monotonic() > deadline:
+            raise ProcessStopError(f"pids {sorted(each.pid for each in family)} survived SIGKILL")
+        for each in family:
+            _signal(each, signal.SIGKILL)
+        killed |= family
+        wait_until(lambda left=family: not any(map(process_alive, left)), 1.0)  # type: ignore[misc]
+    return len(killed)
+
+
 def identity_write(path: Path, identity: ProcessIdentity) -> None:
     """Write atomically, mode 0600."""
     file_write_private(path, identity.to_json())
@@ -215,6 +234,18 @@ def _descendants(identity: ProcessIdentity) -> set[ProcessIdentity]:
     except psutil.Error:
         return set()
     return {found for child in children if (found := ProcessIdentity.of(child.pid)) is not None}
+
+
+def _helpers(identity: ProcessIdentity) -> set[ProcessIdentity]:
+    """Descendants without any mark."""
+    found = set()
+    for child in _descendants(identity):
+        try:
+            if MARK_VARIABLE not in psutil.Process(child.pid).environ():
+                found.add(child)
+        except psutil.Error:
+            continue
+    return found
 
 
 def _session_members(identity: ProcessIdentity) -> set[ProcessIdentity]:

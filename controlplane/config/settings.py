@@ -140,12 +140,19 @@ LOG_LEVEL = env.choice(
 env.require()
 
 
+#: As long as the default lease: a transaction of ours that does nothing for so long belongs to nobody alive.
+IDLE_TRANSACTION_S = 15
+
+
 def _database(url: str) -> dict[str, object]:
     from psycopg.conninfo import conninfo_to_dict
 
     parts = conninfo_to_dict(url)
     known = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     options = {key: value for key, value in parts.items() if key not in known}
+    # A process paused inside a transaction would hold its locks, the claim lock among them, from everybody.
+    bounded = f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_S}s"
+    options["options"] = f"{bounded} {options['options']}" if options.get("options") else bounded
     return {
         "ENGINE": "django.db.backends.postgresql",
         **{setting: parts.get(key) or "" for key, setting in known.items()},

@@ -25,11 +25,12 @@ from controlplane.operations import leases, states, transitions
 from controlplane.operations.binding import PlanBinding, approval_reason, binding_make, binding_moved
 from controlplane.operations.events import events_append
 from controlplane.operations.fence import fence_drop, fence_raise
-from controlplane.operations.leases import LeaseLostError, lease_hold
+from controlplane.operations.leases import MAX_TAKEOVERS, LeaseLostError, lease_hold, operation_take_over
 from controlplane.operations.models import Operation, Stack
 from controlplane.operations.process import (
     INTERRUPT_GRACE_S,
     RunnerProcess,
+    operation_mark,
     work_dir_prepare,
     work_dir_remove,
 )
@@ -37,6 +38,7 @@ from controlplane.operations.record import stack_lock_suspect, stack_record, sta
 from controlplane.operations.subject import operation_subject
 from embedded import crashpoints
 from embedded.crashpoints import crash_point
+from embedded.processes import processes_kill
 
 log = structlog.get_logger()
 
@@ -104,14 +106,15 @@ class _Execution:
             with suppress(OperatorError):
                 fence_drop(operation_id=self.operation.id, lease_token=self.token)
         crash_point("executor.runner-ended")
-        if self.killed:
-            stack_lock_suspect(self.operation)
+        cut_off = code != 0 and self._cut_off()
         applied = code == 0 and self.failure is None and "version" in self.state
         if self.parked is not None and self.stop_reason != "cancel":
             self._park(*self.parked)
         elif self.stop_reason == "cancel" and not applied:
             self._note_partial()
             transitions.operation_canceled(operation=self.operation, now=clock.now())
+        elif cut_off and not self.stop_reason and self.operation.takeovers < MAX_TAKEOVERS:
+            self._requeue()
         elif self.failure is not None or code != 0 or (self.stop_reason and not applied):
             self._note_partial()
             transitions.operation_fail(
@@ -119,6 +122,24 @@ class _Execution:
             )
         else:
             self._settle()
+
+    def _cut_off(self) -> bool:
+        """After a run that did not succeed: whether runner or engine were killed, rather than told a failure.
+
+        A CLI or plugin that outlived its runner would go on changing things; and what was killed left its lock.
+        """
+        processes_kill(operation_mark(self.operation.id, self.token))
+        told = self.failure is not None and not self.failure.pop("interrupted", False)
+        if self.killed or not told:
+            stack_lock_suspect(self.operation)
+        return not told
+
+    def _requeue(self) -> None:
+        """Nothing is wrong with the operation: as after the death of a worker, the next attempt goes on."""
+        if not operation_take_over(
+            operation=self.operation, ended=0, fenced=True, now=clock.now(), by="system:executor"
+        ):
+            raise LeaseLostError
 
     def _note_partial(self) -> None:
         """What an apply that did not finish left behind is shown too: it exists."""

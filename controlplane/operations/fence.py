@@ -35,6 +35,15 @@ SELECT owner.rolname,
  WHERE datname = current_database() AND owner.oid = datdba AND login.rolname = session_user
 """
 
+# Roles belong to the whole server: another Freehold's there are members of another owner.
+_ROLES = """
+SELECT role.rolname
+  FROM pg_roles AS role
+  JOIN pg_auth_members AS membership ON membership.member = role.oid
+  JOIN pg_database ON membership.roleid = datdba
+ WHERE datname = current_database() AND starts_with(role.rolname, %s)
+"""
+
 
 def fence_available() -> bool:
     """Whether runs can be given roles of their own. OperatorError when the state database does not answer."""
@@ -146,7 +155,7 @@ def _owner(connection: psycopg.Connection[tuple[object, ...]]) -> str | None:
 
 
 def _roles(connection: psycopg.Connection[tuple[object, ...]], prefix: str) -> list[str]:
-    rows = connection.execute("SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s)", [prefix])
+    rows = connection.execute(_ROLES, [prefix])
     return [str(row[0]) for row in rows]
 
 

@@ -16,6 +16,9 @@ from controlplane.operations.models import Operation
 from controlplane.operations.subject import operation_subject
 from controlplane.operations.trail import operation_requeued
 
+#: How often one attempt of a person is taken over from dead workers and runners before it is called failed.
+MAX_TAKEOVERS = 3
+
 
 @transaction.atomic
 def operation_claim(*, worker: str, now: datetime) -> Operation | None:
@@ -111,8 +114,10 @@ def lease_seize(*, operation: Operation) -> bool:
 
 
 @transaction.atomic
-def operation_take_over(*, operation: Operation, ended: int, fenced: bool, now: datetime) -> bool:
-    """Queues an operation again whose lease was seized and whose run can do nothing more: barred or dead."""
+def operation_take_over(
+    *, operation: Operation, ended: int, fenced: bool, now: datetime, by: str = "system:reaper"
+) -> bool:
+    """Queues an operation again whose run can do nothing more, barred or dead; by the holder of its lease."""
     moved = Operation.objects.filter(
         pk=operation.pk, state__in=states.RUNNING, lease_token=operation.lease_token
     ).update(
@@ -127,7 +132,5 @@ def operation_take_over(*, operation: Operation, ended: int, fenced: bool, now: 
         return False
     owner = operation.lease_owner
     operation.steps.update(state=states.STEP_PENDING, started_at=None, finished_at=None, detail="")
-    operation_requeued(
-        operation, "system:reaper", "taken_over", now, lost=owner, processes_ended=ended, fenced=fenced
-    )
+    operation_requeued(operation, by, "taken_over", now, lost=owner, processes_ended=ended, fenced=fenced)
     return True

@@ -16,7 +16,7 @@ from uuid import UUID
 from django.conf import settings
 
 from contracts.engine import EngineEvent, RunnerDecision, RunnerJob
-from embedded.processes import MARK_VARIABLE, process_stop, processes_marked
+from embedded.processes import MARK_VARIABLE, processes_kill
 
 #: After SIGINT the CLI lets resources in flight finish; after this it is killed.
 INTERRUPT_GRACE_S = 30.0
@@ -55,14 +55,6 @@ def work_dir_remove(operation_id: UUID, lease_token: UUID | None = None) -> None
 def _work_dir(operation_id: UUID) -> Path:
     home: Path = settings.FREEHOLD_HOME
     return home / "pulumi" / "work" / str(operation_id)
-
-
-def processes_end(mark: str) -> int:
-    """Ends every process of a mark on this host; the number that were alive."""
-    alive = processes_marked(mark)
-    for identity in alive:
-        process_stop(identity, first_signal=signal.SIGKILL, grace_s=2.0)
-    return len(alive)
 
 
 class RunnerProcess:
@@ -133,7 +125,7 @@ class RunnerProcess:
     def kill(self) -> None:
         """Ends this run's processes, and no other attempt's."""
         self._signal(signal.SIGKILL)
-        processes_end(self._mark)
+        processes_kill(self._mark)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.poll() is None:

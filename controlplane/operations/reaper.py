@@ -17,15 +17,14 @@ from controlplane.operations import leases, states, transitions
 from controlplane.operations.fence import fence_bar, fences_sweep
 from controlplane.operations.hosts import seen_from_here
 from controlplane.operations.models import Operation
-from controlplane.operations.process import operation_mark, processes_end, work_dir_remove
+from controlplane.operations.process import operation_mark, work_dir_remove
 from controlplane.operations.record import stack_lock_suspect
+from embedded.processes import processes_kill
 
 log = structlog.get_logger()
 
 #: At most so many are settled in one sweep, so that a sweep stays short.
 MAX_REAPED = 10
-#: How often one attempt of a person may be taken over before it is called failed.
-MAX_TAKEOVERS = 3
 #: Targets whose resources live on the worker's own host: only there can they be changed, so only there taken over.
 HOST_BOUND_TARGETS = frozenset({"local"})
 
@@ -48,7 +47,7 @@ def _settle(operation: Operation, now: datetime) -> bool:
         return False  # renewed since this sweep read it, or another reaper has it
     fenced = fence_bar(operation_id=operation.id)
     here = seen_from_here(operation.lease_owner)
-    ended = processes_end(operation_mark(operation.id)) if here else 0
+    ended = processes_kill(operation_mark(operation.id)) if here else 0
     if not here and (not fenced or operation.spec["target"] in HOST_BOUND_TARGETS):
         # Unseen and not held off by the state database, or bound to its host: a second writer could do harm.
         return transitions.operation_fail(operation=operation, error=_elsewhere(operation), now=now)
@@ -56,7 +55,7 @@ def _settle(operation: Operation, now: datetime) -> bool:
     stack_lock_suspect(operation)
     if operation.cancel_requested_at is not None:
         return transitions.operation_canceled(operation=operation, now=now)
-    if operation.takeovers >= MAX_TAKEOVERS:
+    if operation.takeovers >= leases.MAX_TAKEOVERS:
         return transitions.operation_fail(operation=operation, error=_given_up(operation), now=now)
     taken = leases.operation_take_over(operation=operation, ended=ended, fenced=fenced, now=now)
     if taken:

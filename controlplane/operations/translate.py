@@ -1,5 +1,6 @@
 """Pure translation of the Pulumi engine's events into ours. Imported by the runner; knows no Django."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -141,6 +142,11 @@ def _diffs(metadata: Any) -> list[dict[str, str]]:
     return [{"path": path, "kind": "update"} for path in (getattr(metadata, "diffs", None) or [])]
 
 
+def _killed(error: BaseException) -> bool:
+    """Whether the CLI was ended by a signal: the Automation API begins its text with the exit code."""
+    return isinstance(error, auto.CommandError) and re.match(r"\s*code: -\d+", str(error)) is not None
+
+
 def failure_of(log: PhaseLog, error: BaseException) -> dict[str, Any]:
     """{code, title, detail, hint, resource} of an engine run that failed: the engine's own words, and a way on."""
     if isinstance(error, auto.ConcurrentUpdateError):
@@ -150,6 +156,16 @@ def failure_of(log: PhaseLog, error: BaseException) -> dict[str, Any]:
             "detail": str(error)[-2000:],
             "hint": "Wait for the other run to end, then retry. If nothing runs, `pulumi cancel` frees the lock.",
             "resource": None,
+        }
+    if _killed(error):
+        return {
+            "code": "engine_killed",
+            "title": "The Pulumi engine was killed",
+            "detail": "Something outside Freehold ended it with a signal; most often the system, out of memory.",
+            "hint": "See the system's log and free memory, then retry: Pulumi goes on from the state it saved.",
+            "resource": None,
+            # Its lock and unfinished steps are still there: the executor notes that, and takes this mark out.
+            "interrupted": True,
         }
     resource = None
     if log.failed:

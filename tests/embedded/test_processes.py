@@ -19,6 +19,7 @@ from embedded.processes import (
     process_spawn,
     process_stop,
     process_wait_gone,
+    processes_kill,
     processes_marked,
     wait_until,
 )
@@ -108,3 +109,27 @@ def test_identities_survive_a_file_and_bad_files_are_none(tmp_path: Path) -> Non
 def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProcessStartError, match="no-such-program"):
         process_spawn(["/no-such-program"], cwd=tmp_path, env={}, log_path=tmp_path / "log")
+
+
+def test_killing_a_mark_spares_what_carries_a_mark_of_its_own(tmp_path: Path) -> None:
+    """A killed engine must not take the servers with it that it has just started for a tenant."""
+    own, other = str(tmp_path / "run"), str(tmp_path / "server")
+    started = f"""
+import os, subprocess, sys
+server = subprocess.Popen([sys.executable, "-c", {SLEEP!r}], env={{"FREEHOLD_UNIT": {other!r}}}, start_new_session=True)
+helper = subprocess.Popen([sys.executable, "-c", {SLEEP!r}], env={{}}, start_new_session=True)
+print(server.pid, helper.pid, flush=True)
+{SLEEP}
+"""
+    spawn(tmp_path, started, mark=own)
+    log = tmp_path / "log"
+    assert wait_until(lambda: log.read_text().endswith("\n"), 10)
+    server, helper = (ProcessIdentity.of(int(pid)) for pid in log.read_text().split())
+    assert server is not None
+    assert helper is not None
+    assert processes_kill(own) == 2
+    try:
+        assert (process_alive(server), process_alive(helper)) == (True, False)
+        assert processes_kill(own) == 0
+    finally:
+        process_stop(server, grace_s=1.0)

@@ -1,7 +1,8 @@
 """The handlers as a Pulumi provider: validation, differences and previews; the work runs in threads."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pulumi.provider.experimental.provider import (
     CheckFailure,
@@ -25,9 +26,12 @@ from pulumi.provider.experimental.provider import (
 from pulumi.runtime.rpc import UNKNOWN
 from pydantic import ValidationError
 
+from embedded.crashpoints import crash_point, crash_points_on
 from stacks.errors import InputInvalid
 from stacks.providers.local.handlers import HANDLERS, Handler, Values
 from stacks.providers.local.values import Properties, is_unknown, plain, properties
+
+Result = TypeVar("Result")
 
 
 class LocalProvider(Provider):
@@ -70,7 +74,7 @@ class LocalProvider(Provider):
                 resource_id="",
                 properties={**properties(unknown | handler.predict(values)), **request.properties},
             )
-        outputs = await asyncio.to_thread(handler.create, handler.parse(values))
+        outputs = await _work("create", handler, values, lambda: handler.create(handler.parse(values)))
         return CreateResponse(
             resource_id=handler.identify(values),
             properties=_state(handler, outputs, request.properties),
@@ -91,15 +95,35 @@ class LocalProvider(Provider):
         if request.preview:
             computed = _predict_update(handler, plain(request.olds), values)
             return UpdateResponse(properties={**properties(computed, handler.SECRETS), **request.news})
-        outputs = await asyncio.to_thread(handler.update, handler.parse(values))
+        outputs = await _work("update", handler, values, lambda: handler.update(handler.parse(values)))
         return UpdateResponse(properties=_state(handler, outputs, request.news))
 
     async def delete(self, request: DeleteRequest) -> None:
         handler = _handler(request.type)
-        await asyncio.to_thread(handler.delete, request.resource_id, plain(request.properties))
+        values = plain(request.properties)
+        await _work("delete", handler, values, lambda: handler.delete(request.resource_id, values))
 
     async def cancel(self) -> None:
         """Running work has deadlines of its own, and the engine waits for it."""
+
+
+async def _work(verb: str, handler: Handler[Any], values: Values, work: Callable[[], Result]) -> Result:
+    """Runs the handler in a thread, with a crash point before and after it."""
+    part = str(values.get("component") or type(handler).__name__.removesuffix("Handler").lower())
+
+    def between() -> Result:
+        if (
+            crash_points_on()
+            and verb == "create"
+            and handler.read(handler.identify(values), values) is not None
+        ):
+            crash_point(f"provider.create.{part}.existing")
+        crash_point(f"provider.{verb}.{part}.begin")
+        result = work()
+        crash_point(f"provider.{verb}.{part}.done")
+        return result
+
+    return await asyncio.to_thread(between)
 
 
 def input_failures(handler: Handler[Any], values: Values) -> list[CheckFailure]:

@@ -15,8 +15,9 @@ from controlplane.core.errors import Conflict, PermissionDenied
 from controlplane.core.models import AuditEvent
 from controlplane.operations import approvals, leases, services, states, transitions
 from controlplane.operations.binding import binding_make
+from controlplane.operations.leases import MAX_TAKEOVERS
 from controlplane.operations.models import Operation, OperationEvent
-from controlplane.operations.reaper import MAX_TAKEOVERS, operations_reap
+from controlplane.operations.reaper import operations_reap
 from controlplane.operations.selectors import operation_queueing
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.services import tenant_create, tenant_delete

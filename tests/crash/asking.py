@@ -1,0 +1,29 @@
+"""Asking for each kind of operation, as an operator does."""
+
+from controlplane.core import clock
+from controlplane.operations.models import Operation
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.services import tenant_create, tenant_delete, tenant_operate, tenant_update
+from tests.support.people import Person
+
+SLUG = "acme"
+
+
+def ask(kind: str, owner: Person, *, slug: str = SLUG) -> Operation:
+    """Queues one operation of the kind on the tenant; an `update` always has something to change."""
+    now = clock.now()
+    if kind == "provision":
+        _, operation = tenant_create(
+            principal=owner.principal, slug=slug, name=slug, plan="starter", target="local", now=now
+        )
+        return operation
+    tenant = Tenant.objects.get(slug=slug)
+    if kind == "deprovision":
+        return tenant_delete(principal=owner.principal, tenant=tenant, now=now)
+    if kind == "update":
+        memory = int(tenant.overrides.get("cache", {}).get("max_memory_mb", 40)) % 60 + 16
+        changes = {"overrides": {"cache": {"max_memory_mb": memory}}}
+        _, changed = tenant_update(principal=owner.principal, tenant=tenant, changes=changes, now=now)
+        assert changed is not None
+        return changed
+    return tenant_operate(principal=owner.principal, tenant=tenant, kind=kind, now=now)
