@@ -81,6 +81,17 @@ class Environment:
             lambda raw: [p.strip() for p in raw.split(",") if p.strip()],
         )
 
+    def limits(self, name: str, help: str) -> dict[str, int]:
+        """Counts by name: `aws=8,local=4`; none when empty."""
+
+        def parse(raw: str) -> dict[str, int]:
+            pairs = [pair.strip().partition("=") for pair in raw.split(",") if pair.strip()]
+            if not all(key and value.isdigit() and int(value) > 0 for key, _, value in pairs):
+                raise ValueError("names with counts from 1, such as aws=8,local=4")
+            return {key: int(value) for key, _, value in pairs}
+
+        return self._read(name, "name=count, ...", help, "", parse)
+
     def path(self, name: str, help: str, *, default: Path) -> Path:
         return self._read(name, "path", help, str(default), lambda raw: Path(raw).expanduser().absolute())
 

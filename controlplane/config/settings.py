@@ -85,6 +85,16 @@ FREEHOLD_TENANT_PORT_BASE = env.integer(
 FREEHOLD_MAX_OPERATIONS = env.integer(
     "FREEHOLD_MAX_OPERATIONS", "operations that run at once", default=4, low=1, high=256
 )
+FREEHOLD_TARGET_LIMITS = env.limits(
+    "FREEHOLD_TARGET_LIMITS", "operations that run at once on a target, such as aws=8"
+)
+FREEHOLD_QUEUE_DEADLINE_S = env.integer(
+    "FREEHOLD_QUEUE_DEADLINE_S",
+    "seconds an operation may wait to begin before it is ended",
+    default=86400,
+    low=60,
+    high=2_592_000,
+)
 FREEHOLD_OPERATION_DEADLINE_S = env.integer(
     "FREEHOLD_OPERATION_DEADLINE_S",
     "seconds after which a running operation is stopped",

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import F
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
@@ -13,6 +13,7 @@ from controlplane.operations import locks, states
 from controlplane.operations.events import events_append
 from controlplane.operations.hosts import owner_name
 from controlplane.operations.models import Operation
+from controlplane.operations.queue import queue_claimable, slots_free
 from controlplane.operations.subject import operation_subject
 from controlplane.operations.trail import operation_requeued
 
@@ -24,16 +25,9 @@ MAX_TAKEOVERS = 3
 def operation_claim(*, worker: str, now: datetime) -> Operation | None:
     """Takes the next operation whose stack is free, if a slot is. None when there is nothing to do."""
     locks.claim_lock()
-    running = Operation.objects.filter(state__in=states.RUNNING)
-    if running.count() >= settings.FREEHOLD_MAX_OPERATIONS:
+    if slots_free() == 0:
         return None
-    busy = running.filter(tenant_id=OuterRef("tenant_id"))
-    candidate = (
-        Operation.objects.filter(~Exists(busy), state=states.QUEUED)
-        .order_by("priority", "queued_at", "id")
-        .values_list("pk", flat=True)
-        .first()
-    )
+    candidate = queue_claimable().values_list("pk", flat=True).first()
     if candidate is None:
         return None
     token = uuid4()

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 
 from controlplane.accounts.access import Principal
 from controlplane.core.clock import moment_text_or_none
 from controlplane.core.errors import NotFound
 from controlplane.operations import states
 from controlplane.operations.models import Operation, OperationEvent, Stack
+from controlplane.operations.queue import queue_claimable, queue_position, slots_free, waiting_for
 
 
 def operations_visible(*, principal: Principal) -> QuerySet[Operation]:
@@ -31,15 +31,8 @@ def operation_get(*, principal: Principal, operation_id: UUID) -> Operation:
 
 def operations_claimable() -> int:
     """How many operations could be claimed now, within the free slots."""
-    running = Operation.objects.filter(state__in=states.RUNNING)
-    free = settings.FREEHOLD_MAX_OPERATIONS - running.count()
-    if free <= 0:
-        return 0
-    busy = running.filter(tenant_id=OuterRef("tenant_id"))
-    waiting = (
-        Operation.objects.filter(~Exists(busy), state=states.QUEUED).values("tenant_id").distinct().count()
-    )
-    return min(free, waiting)
+    free = slots_free()
+    return min(free, queue_claimable().values("tenant_id").distinct().order_by().count()) if free else 0
 
 
 @dataclass(frozen=True)
@@ -57,20 +50,7 @@ def operation_queueing(*, operation: Operation) -> Queueing:
         return Queueing(None, "a person's approval" + (f", until {until}" if until else ""))
     if operation.state != states.QUEUED:
         return Queueing(None, None)
-    ahead = Operation.objects.filter(state=states.QUEUED).filter(
-        Q(priority__lt=operation.priority)
-        | Q(priority=operation.priority, queued_at__lt=operation.queued_at)
-        | Q(priority=operation.priority, queued_at=operation.queued_at, id__lt=operation.id)
-    )
-    running = Operation.objects.filter(state__in=states.RUNNING)
-    holder = running.filter(tenant_id=operation.tenant_id).first()
-    if holder is not None:
-        reason = f"this tenant's {holder.kind} operation {holder.id}"
-    elif (count := running.count()) >= settings.FREEHOLD_MAX_OPERATIONS:
-        reason = f"a free slot ({count} of {settings.FREEHOLD_MAX_OPERATIONS} are busy)"
-    else:
-        reason = "a worker"
-    return Queueing(ahead.count() + 1, reason)
+    return Queueing(queue_position(operation), waiting_for(operation))
 
 
 def events_after(*, operation_id: UUID, cursor: int, limit: int) -> list[OperationEvent]:

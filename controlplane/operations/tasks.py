@@ -9,6 +9,7 @@ from controlplane.operations.approvals import approvals_expire
 from controlplane.operations.doorbell import WORK_TASK, doorbell_ring
 from controlplane.operations.executor import operation_execute
 from controlplane.operations.leases import operation_claim
+from controlplane.operations.queue import queue_expire
 from controlplane.operations.reaper import fences_tidy, operations_reap
 from controlplane.operations.selectors import operations_claimable
 
@@ -29,5 +30,6 @@ def operations_sweep_task() -> None:
     operations_reap(now=clock.now())
     fences_tidy()
     approvals_expire(now=clock.now())
+    queue_expire(now=clock.now())
     for _ in range(operations_claimable()):
         doorbell_ring()

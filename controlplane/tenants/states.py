@@ -43,7 +43,7 @@ _CANCELED = "canceled"
 _MOVES: Final[dict[tuple[str, str], tuple[frozenset[str], str]]] = {
     ("provision", _STARTED): (frozenset({REQUESTED, FAILED}), PROVISIONING),
     ("provision", _SUCCEEDED): (frozenset({PROVISIONING}), ACTIVE),
-    ("provision", _FAILED): (frozenset({PROVISIONING}), FAILED),
+    ("provision", _FAILED): (frozenset({REQUESTED, PROVISIONING}), FAILED),
     ("provision", _CANCELED): (frozenset({REQUESTED, PROVISIONING}), FAILED),
     ("update", _SUCCEEDED): (frozenset({FAILED}), ACTIVE),
     # One that fails or is canceled stays `deprovisioning`: a tenant half taken apart is nothing else.
