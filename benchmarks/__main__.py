@@ -14,7 +14,7 @@ from types import FrameType
 
 import psutil
 
-from benchmarks import api, ingest, preview, provision, runtime
+from benchmarks import api, crash, ingest, preview, provision, runtime
 from benchmarks.figures import Machine, Record, Result
 from benchmarks.page import ROOT, page_refresh, record_write
 from benchmarks.private import freehold_removed_at_end
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "preview": preview.run,
     "runtime": runtime.run,
     "api": api.run,
+    "crash": crash.run,
     "ingest": ingest.run,
 }
 NAMES = tuple(BENCHMARKS)

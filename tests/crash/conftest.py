@@ -18,8 +18,10 @@ from tests.support.services import RunningPostgres
 def world(
     settings: Any, tmp_path: Path, postgres_server: RunningPostgres, request: pytest.FixtureRequest
 ) -> Iterator[World]:
-    """Parametrized indirectly by the name of a planted bug."""
-    made = World(tmp_path, postgres_server, settings, plant=getattr(request, "param", None))
+    """Parametrized indirectly by the name of a planted bug, or by fields of World."""
+    given = getattr(request, "param", None)
+    fields = given if isinstance(given, dict) else {"plant": given}
+    made = World(tmp_path, postgres_server, settings, **fields)
     made.start()
     yield made
     made.stop()
