@@ -7,7 +7,7 @@ up, a free port or a zone, is decided by the control plane beforehand and pinned
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from contracts.base import Contract
 from contracts.runtime import RuntimeConfig
@@ -71,6 +71,8 @@ class StackSpec(Contract):
     gpu: GpuSize = GpuSize()
     runtime: RuntimeConfig
     labels: dict[str, str] = {}
+    suspended: bool = False
+    """The databases stay with their data; no runtime runs and no GPU is held."""
     local: LocalPlacement | None = None
 
     @property
@@ -96,22 +98,38 @@ class ComponentOutput(Contract):
     details: dict[str, str | int | bool | None] = {}
 
 
+Meter = Literal["gpu_hours", "runtime_hours", "database_hours"]
+
+
 class BillableResource(Contract):
     """Something that exists and costs money while it exists: the executor opens a span for each.
 
     `slot` tells apart several of a kind (GPU 0, GPU 1); spans of one (tenant, meter, slot) never overlap.
     """
 
-    meter: Literal["gpu_hours", "runtime_hours", "database_hours"]
+    meter: Meter
     slot: Annotated[int, Field(ge=0)]
     resource: str
     dimensions: dict[str, str] = {}
+    since: AwareDatetime | None = None
+    """When it began to exist, as the target saw it; None: when the operation was recorded."""
+
+
+class Existing(Contract):
+    """What of a stack costs now, read from its state after an apply that did not come to its end."""
+
+    billable: list[BillableResource]
+    ended: dict[Meter, AwareDatetime] = {}
 
 
 class StackOutputs(Contract):
-    """What a target program exports. Secrets are exported beside these, as Pulumi secrets."""
+    """What a target program exports. Secrets are exported beside these, as Pulumi secrets.
+
+    `ended` says for a meter without billable resources when the last of them ended, as the target saw it.
+    """
 
     schema_version: Literal[1] = 1
     runtime_url: str
     components: list[ComponentOutput]
     billable: list[BillableResource]
+    ended: dict[Meter, AwareDatetime] = {}

@@ -1,7 +1,7 @@
 """Spans: how long billable resources existed, as the operations that made and removed them reported it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from billing.metering.catalogue import METERS
 from billing.metering.events import canonical_json
 from billing.metering.locks import span_slots_lock
-from contracts.stack import BillableResource
+from contracts.stack import BillableResource, Meter
 from controlplane.core.errors import ValidationFailed
 from controlplane.core.ids import uuid7
 
@@ -33,24 +33,36 @@ class _OpenSpan:
 
 
 def spans_reconcile(
-    *, tenant_id: UUID, resources: Sequence[BillableResource], at: datetime, operation_id: UUID
+    *,
+    tenant_id: UUID,
+    resources: Sequence[BillableResource],
+    at: datetime,
+    operation_id: UUID,
+    ended: Mapping[Meter, datetime] | None = None,
 ) -> SpanChanges:
     """Makes the open spans those of `resources`, which are all that exist of this tenant at `at`.
 
     1. Locks the tenant's slots. 2. Closes open spans whose resource is gone or has been replaced in its slot.
     3. Opens one for each resource that has none. Doing it again changes nothing. A span never ends before it
     began nor begins before the last one of its slot ended, even if `at` is behind (clocks of two workers).
+    A span begins at its resource's `since` and ends at its meter's `ended` where these are known and not after
+    `at`: an operation may be recorded, or taken over, long after the thing itself came or went.
     """
     wanted = _by_slot(resources)
+    begun: dict[tuple[str, int], datetime] = {
+        (r.meter, r.slot): min(r.since, at) for r in resources if r.since is not None
+    }
+    gone: dict[str, datetime] = {meter: min(moment, at) for meter, moment in (ended or {}).items()}
     with transaction.atomic():
         numbers = span_slots_lock(tenant_id=tenant_id, slots=sorted(wanted))
         existing = _open_spans(tenant_id)
-        stale = [span.id for span in existing if wanted.get(span.slot) != span.what]
+        stale = [span for span in existing if wanted.get(span.slot) != span.what]
         covered = {span.slot for span in existing if wanted.get(span.slot) == span.what}
-        _close(stale, at, operation_id)
+        for span in stale:
+            _close(span.id, gone.get(span.slot[0], at), operation_id)
         missing = [slot for slot in sorted(wanted) if slot not in covered]
         for slot in missing:
-            _open(numbers[slot], wanted[slot], at, operation_id)
+            _open(numbers[slot], wanted[slot], begun.get(slot, at), operation_id)
     return SpanChanges(opened=len(missing), closed=len(stale))
 
 
@@ -92,17 +104,15 @@ def _open_spans(tenant_id: UUID) -> list[_OpenSpan]:
         ]
 
 
-def _close(span_ids: list[UUID], at: datetime, operation_id: UUID) -> None:
-    if not span_ids:
-        return
+def _close(span_id: UUID, at: datetime, operation_id: UUID) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             """
             UPDATE billing_resourcespan
             SET span = tstzrange(lower(span), greatest(lower(span), %s)), closed_by = %s
-            WHERE id = ANY(%s) AND upper_inf(span)
+            WHERE id = %s AND upper_inf(span)
             """,
-            [at, operation_id, span_ids],
+            [at, operation_id, span_id],
         )
 
 

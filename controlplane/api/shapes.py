@@ -287,6 +287,7 @@ class BillableShape(Shape):
     slot = IntegerField()
     resource = CharField()
     dimensions = serializers.DictField(child=CharField())
+    since = DateTimeField(required=False, allow_null=True, help_text="when it began, as the target saw it")
 
 
 class TenantOutputsShape(Shape):
@@ -296,6 +297,11 @@ class TenantOutputsShape(Shape):
     runtime_url = serializers.URLField(allow_null=True)
     components = ComponentShape(many=True)
     billable = BillableShape(many=True)
+    ended = serializers.DictField(
+        child=DateTimeField(),
+        required=False,
+        help_text="meter: when its last resource ended, while suspended",
+    )
     secrets = serializers.ListField(child=CharField())
 
 

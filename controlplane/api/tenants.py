@@ -24,12 +24,20 @@ from controlplane.api.document import (
 )
 from controlplane.api.idempotency import Answer
 from controlplane.core import clock
+from controlplane.operations import states as kinds
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import operation_representation, operations_visible, stack_of
 from controlplane.tenants import selectors, services, states
 from controlplane.tenants.models import Tenant
 
-VERBS = ("preview", "update", "refresh")
+#: The verb in the path -> the operation's kind.
+VERBS = {
+    "preview": kinds.PREVIEW,
+    "update": kinds.UPDATE,
+    "refresh": kinds.REFRESH,
+    "suspend": kinds.SUSPEND,
+    "resume": kinds.RESUME,
+}
 CHOICES = {"lifecycle": states.LIFECYCLES, "health": states.HEALTHS, "billing": states.STANDINGS}
 EXAMPLE = OpenApiExample(
     "starter",
@@ -204,7 +212,7 @@ class TenantApi(Api):
 
 
 class TenantVerbApi(Api):
-    """`preview`, `update`, `refresh`: queue an operation on the stack."""
+    """One path a verb: queues an operation on the stack."""
 
     scopes = {"POST": roles.OPERATIONS_WRITE}
 
@@ -215,10 +223,12 @@ class TenantVerbApi(Api):
 
     @documented(
         "tenants_operate",
-        "Preview, update or refresh a tenant's stack",
+        "Queue an operation on a tenant's stack",
         tag="tenants",
+        description="`suspend` ends the runtime and gives back the GPUs; databases and data stay. `resume` brings "
+        "them back. 409 where the tenant's lifecycle does not allow it.",
         request=InputSerializer,
-        parameters=[SLUG, in_path("verb", "what to do", enum=VERBS), *IDEMPOTENT, LOCATION],
+        parameters=[SLUG, in_path("verb", "what to do", enum=list(VERBS)), *IDEMPOTENT, LOCATION],
         answers={202: shapes.OperationAnswerShape},
         problems=[404, 409],
     )
@@ -228,7 +238,7 @@ class TenantVerbApi(Api):
 
         def work() -> Answer:
             operation = services.tenant_operate(
-                principal=self.principal, tenant=tenant, kind=verb, now=clock.now(), **body
+                principal=self.principal, tenant=tenant, kind=VERBS[verb], now=clock.now(), **body
             )
             return operation_answer(operation)
 

@@ -7,7 +7,7 @@ import typer
 from controlplane.cli.client import api_connect, segment
 from controlplane.cli.commands_operations import DEFAULT_TIMEOUT_S, finish
 from controlplane.cli.errors import UsageFailure
-from controlplane.cli.options import JsonFlag, ReasonOption, TimeoutOption, WaitFlag
+from controlplane.cli.options import ApprovalFlag, JsonFlag, ReasonOption, TimeoutOption, WaitFlag
 from controlplane.cli.output import data_console, print_json, print_table, say
 
 app = typer.Typer(no_args_is_help=True)
@@ -98,6 +98,42 @@ def update(
         say(f"{slug} updated.")
 
 
+def _operate(
+    slug: str, verb: str, body: dict[str, Any], *, wait: bool, timeout_s: float, as_json: bool
+) -> None:
+    api = api_connect()
+    answer = api.post(f"tenants/{segment(slug)}/{verb}", body)
+    finish(api, answer["operation"], wait=wait, timeout_s=timeout_s, as_json=as_json)
+
+
+@app.command()
+def suspend(
+    slug: str,
+    reason: ReasonOption = "",
+    requires_approval: ApprovalFlag = False,
+    wait: WaitFlag = True,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
+    json_output: JsonFlag = False,
+) -> None:
+    """End the runtime and give back the GPUs; databases and data stay."""
+    body = {"reason": reason, "requires_approval": requires_approval}
+    _operate(slug, "suspend", body, wait=wait, timeout_s=timeout, as_json=json_output)
+
+
+@app.command()
+def resume(
+    slug: str,
+    reason: ReasonOption = "",
+    requires_approval: ApprovalFlag = False,
+    wait: WaitFlag = True,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
+    json_output: JsonFlag = False,
+) -> None:
+    """Bring a suspended tenant's runtime and GPUs back, with the data as it was."""
+    body = {"reason": reason, "requires_approval": requires_approval}
+    _operate(slug, "resume", body, wait=wait, timeout_s=timeout, as_json=json_output)
+
+
 @app.command()
 def delete(
     slug: str,
@@ -176,6 +212,4 @@ def refresh(
     json_output: JsonFlag = False,
 ) -> None:
     """Look at what really exists and note it in the stack's state."""
-    api = api_connect()
-    answer = api.post(f"tenants/{segment(slug)}/refresh", {"reason": reason})
-    finish(api, answer["operation"], wait=wait, timeout_s=timeout, as_json=json_output)
+    _operate(slug, "refresh", {"reason": reason}, wait=wait, timeout_s=timeout, as_json=json_output)

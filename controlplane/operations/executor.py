@@ -143,7 +143,7 @@ class _Execution:
 
     def _note_partial(self) -> None:
         """What an apply that did not finish left behind is shown too: it exists."""
-        if self.state.get("resources"):
+        if "resources" in self.state:
             stack_record_partial(operation=self.operation, state=self.state, now=clock.now())
 
     def _failure(self, runner: RunnerProcess, code: int) -> dict[str, Any]:
@@ -195,7 +195,7 @@ class _Execution:
             work_dir=str(folder / "project"),
             env=engine_environment(pulumi_home=folder / "home", backend_url=backend_url),
             preview_first=states.STEP_PLAN in states.STEPS_OF_KIND[self.operation.kind],
-            refresh=self.operation.kind == states.UPDATE,
+            refresh=self.operation.kind in states.REFRESHING,
             secrets_provider=settings.PULUMI_SECRETS_PROVIDER,
             clear_lock=bool(stack and stack.lock_suspect),
             settle_pending=bool(stack and stack.lock_suspect),

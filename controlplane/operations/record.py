@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from billing.metering.spans import spans_close_all, spans_reconcile
-from contracts.stack import StackOutputs, StackSpec
+from contracts.stack import Existing, StackOutputs, StackSpec
 from controlplane.core.encryption import encrypt
 from controlplane.operations import states
 from controlplane.operations.models import Operation, Stack
@@ -47,16 +47,21 @@ def stack_record(
         if resources:
             fields["resources"] = resources
         spans_reconcile(
-            tenant_id=operation.tenant_id, resources=parsed.billable, at=now, operation_id=operation.id
+            tenant_id=operation.tenant_id,
+            resources=parsed.billable,
+            ended=parsed.ended,
+            at=now,
+            operation_id=operation.id,
         )
         sentence = f"{len(resources)} resources, {len(parsed.billable)} usage spans open."
     Stack.objects.update_or_create(tenant_id=operation.tenant_id, defaults=fields)
     return sentence
 
 
+@transaction.atomic
 def stack_record_partial(*, operation: Operation, state: Mapping[str, Any], now: datetime) -> None:
-    """After an apply that failed or was canceled: adds what it made to what is known. Outputs and spans stay: the
-    program did not get to say what is billable."""
+    """After an apply that failed or was canceled: adds what it made to what is known, and opens and closes usage
+    spans by what the state says exists. The outputs stay: the program did not get to say them."""
     spec = StackSpec.model_validate(operation.spec)
     stack, _ = Stack.objects.get_or_create(
         tenant_id=operation.tenant_id, defaults={"name": spec.qualified_stack_name, "updated_at": now}
@@ -66,6 +71,15 @@ def stack_record_partial(*, operation: Operation, state: Mapping[str, Any], now:
     stack.resources = [known[urn] for urn in sorted(known) if urn not in gone]
     stack.updated_at = now
     stack.save(update_fields=["resources", "updated_at"])
+    if "existing" in state:
+        existing = Existing.model_validate(state["existing"])
+        spans_reconcile(
+            tenant_id=operation.tenant_id,
+            resources=existing.billable,
+            ended=existing.ended,
+            at=now,
+            operation_id=operation.id,
+        )
 
 
 def _next_version(operation: Operation, state: Mapping[str, Any]) -> int:

@@ -112,7 +112,7 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
             traceback.print_exc()
         if log.phase != "preview":
             made = {"resources": list(log.resources.values()), "deleted": sorted(log.deleted)}
-            reporter.send(EngineEvent(kind="state", data=made))
+            reporter.send(EngineEvent(kind="state", data={**made, **_existing(job, stack)}))
         reporter.send(EngineEvent(kind="failed", data=failure_of(log, error)))
         return 1
     reporter.send(EngineEvent(kind="finished"))
@@ -143,6 +143,22 @@ def _settle(job: RunnerJob, stack: "object", reporter: Reporter) -> bool:
     }
     reporter.send(EngineEvent(kind="diagnostic", data=data))
     return True
+
+
+def _existing(job: RunnerJob, stack: "object") -> dict[str, object]:
+    """What costs now, by the state the engine left; nothing when it cannot be read, so that nothing is assumed."""
+    from pulumi import automation as auto
+
+    from stacks.targets import target_existing
+
+    assert isinstance(stack, auto.Stack)
+    try:
+        deployment = state_export(job, stack).get("deployment") or {}
+        found = target_existing(job.spec, deployment.get("resources") or [])
+    except Exception as error:
+        print(f"the state could not be read for what exists: {type(error).__name__}", file=sys.stderr)
+        return {}
+    return {"existing": found.model_dump(mode="json")}
 
 
 def _stale() -> dict[str, object]:

@@ -46,16 +46,23 @@ PROVISION: Final = "provision"
 UPDATE: Final = "update"
 PREVIEW: Final = "preview"
 REFRESH: Final = "refresh"
+SUSPEND: Final = "suspend"
+RESUME: Final = "resume"
 DEPROVISION: Final = "deprovision"
 
-KINDS: Final = (PROVISION, UPDATE, PREVIEW, REFRESH, DEPROVISION)
+KINDS: Final = (PROVISION, UPDATE, PREVIEW, REFRESH, SUSPEND, RESUME, DEPROVISION)
 ACTION_OF_KIND: Final[dict[str, Action]] = {
     PROVISION: "up",
     UPDATE: "up",
     PREVIEW: "preview",
     REFRESH: "refresh",
+    SUSPEND: "up",
+    RESUME: "up",
     DEPROVISION: "destroy",
 }
+
+#: Kinds that look at what really exists before they plan: what died or was changed by hand is put right too.
+REFRESHING: Final = frozenset({UPDATE, SUSPEND, RESUME})
 
 # Steps, in the order an operation goes through them.
 STEP_PLAN: Final = "plan"
@@ -67,6 +74,8 @@ STEPS_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     UPDATE: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
     PREVIEW: (STEP_PLAN,),
     REFRESH: (STEP_APPLY, STEP_RECORD),
+    SUSPEND: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
+    RESUME: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
     DEPROVISION: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
 }
 

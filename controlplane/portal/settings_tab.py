@@ -26,6 +26,8 @@ VERBS = {
     "preview": operation_states.PREVIEW,
     "update": operation_states.UPDATE,
     "refresh": operation_states.REFRESH,
+    "suspend": operation_states.SUSPEND,
+    "resume": operation_states.RESUME,
 }
 
 
@@ -35,11 +37,19 @@ def tenant_settings(request: HttpRequest, principal: Principal, slug: str) -> Ht
 
 
 def _settings(
-    request: HttpRequest, principal: Principal, tenant: Tenant, *, confirm_error: str = "", status: int = 200
+    request: HttpRequest,
+    principal: Principal,
+    tenant: Tenant,
+    *,
+    confirm_error: str = "",
+    suspend_error: str = "",
+    status: int = 200,
 ) -> HttpResponse:
     context = {
         "confirm_error": confirm_error,
+        "suspend_error": suspend_error,
         "accepts_operations": tenant.lifecycle in states.ACCEPTS["update"],
+        "accepts": [kind for kind, lifecycles in states.ACCEPTS.items() if tenant.lifecycle in lifecycles],
         "accepts_deletion": tenant.lifecycle in states.ACCEPTS["deprovision"],
         "is_active": tenant.lifecycle == states.ACTIVE,
     }
@@ -79,6 +89,9 @@ def tenant_operation_new(request: HttpRequest, principal: Principal, slug: str, 
     tenant = _writable(principal, slug)
     if verb not in VERBS:
         raise NotFound("There is no such operation.")
+    if verb == "suspend" and request.POST.get("confirm") != "on":
+        error = "Tick the box: the tenant's agents stop answering."
+        return _settings(request, principal, tenant, suspend_error=error, status=422)
 
     def work() -> str:
         operation = tenant_operate(

@@ -82,6 +82,8 @@ KIND_TITLES: Final[dict[str, str]] = {
     operation_states.UPDATE: "Update",
     operation_states.PREVIEW: "Preview",
     operation_states.REFRESH: "Refresh",
+    operation_states.SUSPEND: "Suspend",
+    operation_states.RESUME: "Resume",
     operation_states.DEPROVISION: "Delete",
 }
 STEP_TITLES: Final[dict[str, str]] = {

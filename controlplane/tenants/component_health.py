@@ -23,6 +23,7 @@ from controlplane.tenants.probing import Endpoints
 log = structlog.get_logger()
 
 HISTORY_DAYS = 90
+UNWATCHED = (states.SUSPENDED, states.FAILED, states.DEPROVISIONING, states.DEPROVISIONED)
 #: Two sweeps at once, on two workers, must not count as two looks in a row.
 MIN_GAP = timedelta(seconds=10)
 
@@ -87,15 +88,15 @@ def looks_settle(*, tenant_id: UUID, looks: Sequence[Look], now: datetime) -> No
 def health_unwatched_settle(*, now: datetime) -> int:
     """Of tenants that nobody looks at (suspended, failed, going, gone) nothing is known: their health and their
     components' becomes `unknown`, so that no time of theirs counts as failure. How many tenants."""
-    unwatched = (states.SUSPENDED, states.FAILED, states.DEPROVISIONING, states.DEPROVISIONED)
     stale = ComponentHealth.objects.filter(tenant_id=OuterRef("pk")).exclude(health=states.UNKNOWN)
-    tenants = Tenant.objects.filter(Exists(stale) | ~Q(health=states.UNKNOWN), lifecycle__in=unwatched)
-    return sum(_forget(tenant.pk, unwatched, now) for tenant in tenants[:200])
+    tenants = Tenant.objects.filter(Exists(stale) | ~Q(health=states.UNKNOWN), lifecycle__in=UNWATCHED)
+    return sum(health_forget(tenant_id=tenant.pk, now=now) for tenant in tenants[:200])
 
 
 @transaction.atomic
-def _forget(tenant_id: UUID, unwatched: Sequence[str], now: datetime) -> int:
-    tenant = Tenant.objects.select_for_update().filter(pk=tenant_id, lifecycle__in=unwatched).first()
+def health_forget(*, tenant_id: UUID, now: datetime) -> int:
+    """One tenant's part of it; 0 for a tenant that is watched."""
+    tenant = Tenant.objects.select_for_update().filter(pk=tenant_id, lifecycle__in=UNWATCHED).first()
     if tenant is None:
         return 0
     detail = f"the tenant is {tenant.lifecycle}"

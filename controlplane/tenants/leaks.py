@@ -1,4 +1,4 @@
-"""The leak scan: what of a tenant still exists on its target after its stack was destroyed.
+"""The leak scan: what of a tenant still exists on its target after its stack was destroyed, or suspended.
 
 The scan looks at the target itself, not at Pulumi's state: a state that forgot a resource is what it is for.
 """
@@ -29,19 +29,35 @@ def leaks_find(spec: StackSpec) -> list[Leak]:
     return [] if spec.local is None else _local(spec.slug, spec.local)
 
 
+def restless_find(spec: StackSpec) -> list[Leak]:
+    """What a suspended tenant must not have: a process of its runtime, a GPU. Empty when it rests."""
+    if spec.local is None:
+        return []
+    runtime = f"{spec.local.data_dir}/runtime"
+    return [*_processes(runtime), *_gpus(spec.slug, Path(spec.local.gpu_registry_dir))]
+
+
 def _local(slug: str, place: LocalPlacement) -> list[Leak]:
-    found = [
-        Leak("process", str(identity.pid), _command(identity.pid))
-        for identity in processes_marked(place.data_dir)
-    ]
+    found = _processes(place.data_dir)
     if Path(place.data_dir).exists():
         files = sum(1 for path in Path(place.data_dir).rglob("*") if path.is_file())
         found.append(Leak("directory", place.data_dir, f"{files} files"))
-    registry = Path(place.gpu_registry_dir)
-    for entry in sorted(registry.glob("*")) if registry.is_dir() else []:
-        if entry.is_file() and _names(entry, slug):
-            found.append(Leak("gpu", entry.name, "still assigned"))
-    return found
+    return [*found, *_gpus(slug, Path(place.gpu_registry_dir))]
+
+
+def _processes(folder: str) -> list[Leak]:
+    return [
+        Leak("process", str(identity.pid), _command(identity.pid)) for identity in processes_marked(folder)
+    ]
+
+
+def _gpus(slug: str, registry: Path) -> list[Leak]:
+    entries = sorted(registry.glob("*")) if registry.is_dir() else []
+    return [
+        Leak("gpu", entry.name, "still assigned")
+        for entry in entries
+        if entry.is_file() and _names(entry, slug)
+    ]
 
 
 def _command(pid: int) -> str:

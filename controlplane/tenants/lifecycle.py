@@ -9,13 +9,14 @@ from contracts.stack import StackOutputs, StackSecrets, StackSpec
 from controlplane.core import clock
 from controlplane.core.encryption import decrypt
 from controlplane.core.errors import Conflict, FreeholdError
-from controlplane.operations.models import Operation
+from controlplane.operations import states as operation_states
+from controlplane.operations.models import Operation, OperationEvent
 from controlplane.operations.selectors import stack_of
 from controlplane.operations.subject import Verification
 from controlplane.tenants import states
-from controlplane.tenants.component_health import endpoints_of, looks_settle
+from controlplane.tenants.component_health import endpoints_of, health_forget, looks_settle
 from controlplane.tenants.health import runtime_probe_until
-from controlplane.tenants.leaks import leaks_find
+from controlplane.tenants.leaks import leaks_find, restless_find
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.probing import looks_take
 from controlplane.tenants.stack_spec import stack_spec_of
@@ -31,7 +32,7 @@ class TenantSubject:
     """Implements controlplane.operations.subject.OperationSubject."""
 
     def spec(self, *, operation: Operation) -> StackSpec:
-        return stack_spec_of(operation.tenant)
+        return stack_spec_of(operation.tenant, kind=operation.kind)
 
     def secrets(self, *, operation: Operation) -> StackSecrets:
         tenant = operation.tenant
@@ -42,14 +43,15 @@ class TenantSubject:
         self._move(operation, "started", now)
 
     def finished(self, *, operation: Operation, now: datetime) -> None:
-        self._move(operation, operation.state, now)
+        self._move(operation, operation.state, now, halfway=_halfway(operation))
 
     def retry_check(self, *, operation: Operation) -> None:
         if operation.kind == "deprovision":
             protection_check(Tenant.objects.get(pk=operation.tenant_id))
 
     def verify(self, *, operation: Operation, alive: Callable[[], None]) -> Verification:
-        """Looks from outside: a provisioned runtime answers, a deprovisioned tenant has left nothing."""
+        """Looks from outside: a provisioned runtime answers, a suspended one is gone, a deprovisioned tenant has
+        left nothing."""
         spec = StackSpec.model_validate(operation.spec)
         if operation.kind == "deprovision":
             return _left_nothing(spec)
@@ -58,6 +60,8 @@ class TenantSubject:
             return Verification(False, "The stack has no outputs.", "Run an update.")
         url = StackOutputs.model_validate(stack.outputs).runtime_url
         Tenant.objects.filter(pk=operation.tenant_id).update(runtime_url=url)
+        if spec.suspended:
+            return _rests(spec)
         probe = runtime_probe_until(url, deadline_s=VERIFY_DEADLINE_S, alive=alive)
         tenant = Tenant.objects.get(pk=operation.tenant_id)
         looks = looks_take([endpoints_of(tenant, stack)])[tenant.pk]
@@ -68,9 +72,11 @@ class TenantSubject:
             False, f"The runtime at {url} is {probe.health}: {probe.detail}", "Look at the runtime's log."
         )
 
-    def _move(self, operation: Operation, happened: str, now: datetime) -> None:
+    def _move(self, operation: Operation, happened: str, now: datetime, *, halfway: bool = False) -> None:
         current = Tenant.objects.select_for_update().get(pk=operation.tenant_id)
-        following = states.next_lifecycle(current.lifecycle, kind=operation.kind, happened=happened)
+        following = states.next_lifecycle(
+            current.lifecycle, kind=operation.kind, happened=happened, halfway=halfway
+        )
         if following is None:
             return
         fields: dict[str, object] = {"lifecycle": following, "updated_at": now}
@@ -78,8 +84,6 @@ class TenantSubject:
             fields["health"] = states.PROGRESSING
         elif following == states.ACTIVE:
             fields |= {"activated_at": current.activated_at or now, "health_checked_at": now}
-        elif following == states.FAILED:
-            fields["health"] = states.UNKNOWN
         elif following == states.DEPROVISIONED:
             fields |= {
                 "slot": None,
@@ -94,6 +98,9 @@ class TenantSubject:
                 f"Tenant {current.slug} changed its lifecycle while it was locked.", code="lifecycle_race"
             )
         operation.refresh_from_db(fields=["tenant"])
+        if following in (states.FAILED, states.SUSPENDED):
+            # Nobody looks at it any more, and what nobody sees is unknown, not ill.
+            health_forget(tenant_id=current.pk, now=now)
         if following == states.DEPROVISIONED:
             from controlplane.tenants.services import tenant_credentials_forget
 
@@ -108,6 +115,29 @@ def protection_check(tenant: Tenant) -> None:
             code="deletion_protected",
             hint=f'Lift it first: PATCH /api/v1/tenants/{tenant.slug} {{"deletion_protection": false}}.',
         )
+
+
+def _halfway(operation: Operation) -> bool:
+    """Whether an apply of it ever began, in this run or in one that was taken over."""
+    if operation.state not in (operation_states.FAILED, operation_states.CANCELED):
+        return False
+    if (operation.error or {}).get("code") == "plan_stale":
+        return False  # refused before the first change
+    return OperationEvent.objects.filter(
+        operation=operation, type="state", data__state=operation_states.APPLYING
+    ).exists()
+
+
+def _rests(spec: StackSpec) -> Verification:
+    left = restless_find(spec)
+    if left:
+        return Verification(
+            False,
+            f"{spec.slug} does not rest: " + "; ".join(map(str, left)),
+            "End what is named, then retry; it looks again.",
+            code="not_at_rest",
+        )
+    return Verification(True, "It rests: no process of the runtime, no GPU; the databases keep the data.")
 
 
 def _left_nothing(spec: StackSpec) -> Verification:

@@ -89,7 +89,7 @@ def tenant_create(
                 tenant_id=tenant.id,
                 team_id=tenant.team_id,
                 kind=operation_states.PROVISION,
-                spec=stack_spec_of(tenant),
+                spec=stack_spec_of(tenant, kind=operation_states.PROVISION),
                 actor=principal.actor,
                 reason=reason,
                 requires_approval=requires_approval,
@@ -168,7 +168,8 @@ def tenant_operate(
     reason: str = "",
     requires_approval: bool = False,
 ) -> Operation:
-    """Queues an update, preview or refresh. Raises Conflict when the lifecycle does not allow it now."""
+    """Queues an update, preview, refresh, suspend or resume. Raises Conflict when the lifecycle does not allow it
+    now."""
     with transaction.atomic():
         current = Tenant.objects.select_for_update().get(pk=tenant.pk)
         _accepts(current, kind)
@@ -202,7 +203,13 @@ def tenant_credentials_issue(
     """A fresh runtime key, shown once: {runtime_url, api_key}. Raises Conflict unless active, RetryLater when
     the runtime does not answer."""
     if tenant.lifecycle != states.ACTIVE:
-        raise Conflict(f"{tenant.slug} is {tenant.lifecycle}, not active.", code="tenant_not_active")
+        raise Conflict(
+            f"{tenant.slug} is {tenant.lifecycle}, not active.",
+            code="tenant_not_active",
+            hint=f"Resume it first: freehold tenants resume {tenant.slug}."
+            if tenant.lifecycle == states.SUSPENDED
+            else "",
+        )
     sealed = decrypt(tenant.sealed_secrets, context=secrets_context(tenant.id))
     try:
         response = httpx.post(
@@ -242,7 +249,7 @@ def _operation(
         tenant_id=tenant.id,
         team_id=tenant.team_id,
         kind=kind,
-        spec=stack_spec_of(tenant),
+        spec=stack_spec_of(tenant, kind=kind),
         actor=principal.actor,
         reason=reason,
         requires_approval=requires_approval,
@@ -251,13 +258,22 @@ def _operation(
     )
 
 
+#: (lifecycle, refused kind) -> what to do instead.
+_WAY_ON = {
+    (states.SUSPENDED, operation_states.SUSPEND): "It rests already.",
+    (states.ACTIVE, operation_states.RESUME): "It runs already. A suspend that still waits can be canceled.",
+}
+
+
 def _accepts(tenant: Tenant, kind: str) -> None:
     if tenant.lifecycle not in states.ACCEPTS[kind]:
         allowed = ", ".join(sorted(states.ACCEPTS[kind]))
         raise Conflict(
             f"{tenant.slug} is {tenant.lifecycle}; {kind} needs it to be {allowed}.",
             code="tenant_state",
-            hint="Wait for its running operation, or retry or cancel it.",
+            hint=_WAY_ON.get(
+                (tenant.lifecycle, kind), "Wait for its running operation, or retry or cancel it."
+            ),
             extra={"lifecycle": tenant.lifecycle},
         )
 

@@ -12,6 +12,7 @@ from controlplane.core.errors import FieldProblem, ValidationFailed
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.placement import local_placement
 from controlplane.tenants.plans import Plan, Sizes, plans
+from controlplane.tenants.states import power_off
 
 
 def sizes_merge(plan: Plan, overrides: dict[str, Any]) -> Sizes:
@@ -34,8 +35,8 @@ def sizes_merge(plan: Plan, overrides: dict[str, Any]) -> Sizes:
         ) from error
 
 
-def stack_spec_of(tenant: Tenant) -> StackSpec:
-    """The complete, secret-free specification of a tenant's stack as it should be now."""
+def stack_spec_of(tenant: Tenant, *, kind: str) -> StackSpec:
+    """The complete, secret-free specification of a tenant's stack as an operation of `kind` should leave it."""
     sizes = sizes_merge(plans()[tenant.plan], tenant.overrides)
     base_url = settings.MODEL_BASE_URL or None
     return StackSpec(
@@ -57,5 +58,6 @@ def stack_spec_of(tenant: Tenant) -> StackSpec:
             usage_url=f"{settings.FREEHOLD_PUBLIC_URL}/api/v1/usage/events",
         ),
         labels=tenant.labels,
+        suspended=power_off(tenant.lifecycle, kind=kind),
         local=local_placement(slug=tenant.slug, slot=tenant.slot) if tenant.slot is not None else None,
     )

@@ -1,10 +1,15 @@
 """The three axes of a tenant, never mixed into one word (design.md section 3). Pure data.
 
+                              resume
+                           ┌──────────── suspended
+                           ▼   suspend ────►┘
     requested ──► provisioning ──► active ──► deprovisioning ──► deprovisioned
                     ▲      │                  (stays until nothing is left)
               retry │      ▼
-                    └─── failed
+                    └─── failed ──► active, suspended (update, resume, suspend)
 
+A suspend or resume that ended halfway leaves `failed`: whether the runtime runs is then not known, and each of the
+two, or an update, leads on. One that had changed nothing yet leaves everything as it was.
 Whatever has not been deprovisioned may be deleted.
 """
 
@@ -38,6 +43,8 @@ _STARTED = "started"
 _SUCCEEDED = "succeeded"
 _FAILED = "failed"
 _CANCELED = "canceled"
+#: Failed or canceled after the first change may have been made.
+HALFWAY: Final = "halfway"
 
 #: (operation kind, what happened) -> (lifecycles it applies to, the lifecycle that follows)
 _MOVES: Final[dict[tuple[str, str], tuple[frozenset[str], str]]] = {
@@ -46,6 +53,10 @@ _MOVES: Final[dict[tuple[str, str], tuple[frozenset[str], str]]] = {
     ("provision", _FAILED): (frozenset({REQUESTED, PROVISIONING}), FAILED),
     ("provision", _CANCELED): (frozenset({REQUESTED, PROVISIONING}), FAILED),
     ("update", _SUCCEEDED): (frozenset({FAILED}), ACTIVE),
+    ("suspend", _SUCCEEDED): (frozenset({ACTIVE, FAILED}), SUSPENDED),
+    ("suspend", HALFWAY): (frozenset({ACTIVE}), FAILED),
+    ("resume", _SUCCEEDED): (frozenset({SUSPENDED, FAILED}), ACTIVE),
+    ("resume", HALFWAY): (frozenset({SUSPENDED}), FAILED),
     # One that fails or is canceled stays `deprovisioning`: a tenant half taken apart is nothing else.
     ("deprovision", _STARTED): (frozenset({REQUESTED, ACTIVE, SUSPENDED, FAILED}), DEPROVISIONING),
     ("deprovision", _SUCCEEDED): (frozenset({DEPROVISIONING}), DEPROVISIONED),
@@ -53,16 +64,25 @@ _MOVES: Final[dict[tuple[str, str], tuple[frozenset[str], str]]] = {
 
 #: Which lifecycles accept which kind of request.
 ACCEPTS: Final[dict[str, frozenset[str]]] = {
-    "update": frozenset({ACTIVE, FAILED}),
+    # An update of a suspended tenant leaves it suspended.
+    "update": frozenset({ACTIVE, FAILED, SUSPENDED}),
+    "suspend": frozenset({ACTIVE, FAILED}),
+    "resume": frozenset({SUSPENDED, FAILED}),
     "preview": frozenset({ACTIVE, FAILED, SUSPENDED}),
     "refresh": frozenset({ACTIVE, FAILED, SUSPENDED}),
     "deprovision": frozenset({REQUESTED, ACTIVE, SUSPENDED, FAILED, DEPROVISIONING}),
 }
 
 
-def next_lifecycle(lifecycle: str, *, kind: str, happened: str) -> str | None:
-    """Where a tenant goes when its operation of `kind` started, succeeded, failed or was canceled; None: stays."""
-    move = _MOVES.get((kind, happened))
-    if move is None or lifecycle not in move[0]:
-        return None
-    return move[1]
+def next_lifecycle(lifecycle: str, *, kind: str, happened: str, halfway: bool = False) -> str | None:
+    """Where a tenant goes when its operation of `kind` started, succeeded, failed or was canceled; None: stays.
+
+    `halfway` says of a failed or canceled one that it may have changed something before it ended.
+    """
+    moves = [_MOVES.get((kind, happened)), _MOVES.get((kind, HALFWAY)) if halfway else None]
+    return next((move[1] for move in moves if move is not None and lifecycle in move[0]), None)
+
+
+def power_off(lifecycle: str, *, kind: str) -> bool:
+    """Whether a tenant in this lifecycle rests after an operation of `kind`: only a resume ends a suspension."""
+    return kind == "suspend" or (lifecycle == SUSPENDED and kind != "resume")

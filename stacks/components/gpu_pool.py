@@ -1,6 +1,7 @@
 """The tenant's GPUs: its own alone, or none, which is said."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pulumi
@@ -12,6 +13,12 @@ from stacks.components.local_resources import GpuAllocation, LocalSite
 @dataclass(frozen=True)
 class GpuPoolArgs:
     size: GpuSize
+    suspended: bool = False
+    """Gives all back."""
+
+    @property
+    def wanted(self) -> int:
+        return 0 if self.suspended else self.size.count
 
 
 class LocalGpuPool(pulumi.ComponentResource):
@@ -19,6 +26,7 @@ class LocalGpuPool(pulumi.ComponentResource):
 
     gpus: pulumi.Output[list[dict[str, Any]]]
     note: pulumi.Output[str]
+    since: pulumi.Output[str | None]
 
     def __init__(
         self, name: str, args: GpuPoolArgs, site: LocalSite, opts: pulumi.ResourceOptions | None = None
@@ -30,16 +38,18 @@ class LocalGpuPool(pulumi.ComponentResource):
             {
                 "tenant": site.tenant,
                 "registry_dir": site.placement.gpu_registry_dir,
-                "count": args.size.count,
+                "count": args.wanted,
             },
             pulumi.ResourceOptions(parent=self),
         )
-        self.gpus, self.note = allocation.gpus, allocation.note
+        self.gpus, self.note, self.since = allocation.gpus, allocation.note, allocation.since
         self.register_outputs({"gpus": self.gpus, "note": self.note})
 
     def describe(self, gpus: list[dict[str, Any]], note: str) -> ComponentOutput:
         names = ", ".join(sorted({str(gpu["name"]) for gpu in gpus}))
         summary = f"{len(gpus)} x {names}" if gpus else "no GPU"
+        if self._args.suspended and self._args.size.count:
+            note = f"suspended; {self._args.size.count} wanted when resumed"
         return ComponentOutput(
             name="gpu_pool",
             kind="gpu_pool",
@@ -47,14 +57,16 @@ class LocalGpuPool(pulumi.ComponentResource):
             details={"wanted": self._args.size.count, "assigned": len(gpus), "note": note or None},
         )
 
-    def billable(self, gpus: list[dict[str, Any]]) -> list[BillableResource]:
-        """One a GPU really assigned; its slot is its index on the machine, which no other GPU has."""
-        return [
-            BillableResource(
-                meter="gpu_hours",
-                slot=int(gpu["index"]),
-                resource=str(gpu["uuid"]),
-                dimensions={"model": str(gpu["name"])},
-            )
-            for gpu in gpus
-        ]
+
+def gpu_billable(gpus: list[dict[str, Any]], since: datetime | None) -> list[BillableResource]:
+    """One a GPU really assigned; its slot is its index on the machine, which no other GPU has."""
+    return [
+        BillableResource(
+            meter="gpu_hours",
+            slot=int(gpu["index"]),
+            resource=str(gpu["uuid"]),
+            dimensions={"model": str(gpu["name"])},
+            since=since,
+        )
+        for gpu in gpus
+    ]

@@ -54,13 +54,16 @@ class RedisServer(pulumi.CustomResource):
 class GpuAllocation(pulumi.CustomResource):
     gpus: pulumi.Output[list[dict[str, Any]]]
     note: pulumi.Output[str]
+    since: pulumi.Output[str | None]
 
     def __init__(self, name: str, inputs: dict[str, Any], opts: pulumi.ResourceOptions) -> None:
-        super().__init__("local:index:GpuAllocation", name, {**inputs, "gpus": None, "note": None}, opts)
+        outputs = {"gpus": None, "note": None, "since": None}
+        super().__init__("local:index:GpuAllocation", name, {**inputs, **outputs}, opts)
 
 
 class RuntimeProcess(pulumi.CustomResource):
     url: pulumi.Output[str]
+    since: pulumi.Output[str | None]
 
     def __init__(self, name: str, inputs: dict[str, Any], opts: pulumi.ResourceOptions) -> None:
-        super().__init__("local:index:RuntimeProcess", name, {**inputs, "url": None}, opts)
+        super().__init__("local:index:RuntimeProcess", name, {**inputs, "url": None, "since": None}, opts)

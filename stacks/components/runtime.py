@@ -19,13 +19,19 @@ class RuntimeArgs:
     admin_key: pulumi.Output[str]
     usage_token: pulumi.Output[str]
     model_api_key: pulumi.Output[str] | None
-    gpus: pulumi.Output[list[dict[str, Any]]]
+    gpus: pulumi.Output[list[dict[str, Any]]] | None
+    """None while suspended: the GPUs are given back only after the process has ended."""
+    suspended: bool = False
 
 
 class LocalRuntime(pulumi.ComponentResource):
-    """The runtime as a process of this machine; created once it answers on `/ready`."""
+    """The runtime as a process of this machine; created once it answers on `/ready`.
+
+    `since` is when it last began to run, or, suspended, when it ended.
+    """
 
     url: pulumi.Output[str]
+    since: pulumi.Output[str | None]
 
     def __init__(
         self, name: str, args: RuntimeArgs, site: LocalSite, opts: pulumi.ResourceOptions | None = None
@@ -47,7 +53,8 @@ class LocalRuntime(pulumi.ComponentResource):
                 "model": config.model,
                 "model_base_url": config.model_base_url,
                 "usage_url": config.usage_url,
-                "gpus": args.gpus.apply(lambda gpus: [str(gpu["uuid"]) for gpu in gpus]),
+                "gpus": [] if args.gpus is None else args.gpus.apply(_uuids),
+                "suspended": args.suspended,
                 "database_url": args.database_url,
                 "redis_url": args.redis_url,
                 "vector_url": args.vector_url,
@@ -57,14 +64,15 @@ class LocalRuntime(pulumi.ComponentResource):
             },
             pulumi.ResourceOptions(parent=self),
         )
-        self.url = process.url
+        self.url, self.since = process.url, process.since
         self.register_outputs({"url": self.url})
 
     def describe(self) -> ComponentOutput:
         return ComponentOutput(
             name="runtime",
             kind="runtime",
-            summary=f"agent runtime {self._args.config.version} on 127.0.0.1:{self._port}",
+            summary=f"agent runtime {self._args.config.version} "
+            + ("(suspended)" if self._args.suspended else f"on 127.0.0.1:{self._port}"),
             details={
                 "port": self._port,
                 "version": self._args.config.version,
@@ -72,3 +80,7 @@ class LocalRuntime(pulumi.ComponentResource):
                 "model": self._args.config.model,
             },
         )
+
+
+def _uuids(gpus: list[dict[str, Any]]) -> list[str]:
+    return [str(gpu["uuid"]) for gpu in gpus]

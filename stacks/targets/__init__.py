@@ -4,10 +4,10 @@ A program is a pure function of its spec: no environment, no network, no `invoke
 """
 
 import importlib
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
-from contracts.stack import StackSecrets, StackSpec
+from contracts.stack import Existing, StackSecrets, StackSpec
 from stacks.errors import TargetUnknown
 
 Program = Callable[[], None]
@@ -20,8 +20,18 @@ TARGETS: Final[dict[str, str]] = {
 
 def target_program(spec: StackSpec, secrets: StackSecrets) -> Program:
     """The inline program for the spec's target. TargetUnknown when there is none of that name."""
+    program: Program = _module(spec).program(spec, secrets)
+    return program
+
+
+def target_existing(spec: StackSpec, resources: Sequence[Mapping[str, Any]]) -> Existing:
+    """What of the stack costs now, by the resources of its exported state."""
+    existing: Existing = _module(spec).existing(resources)
+    return existing
+
+
+def _module(spec: StackSpec) -> Any:
     module = TARGETS.get(spec.target)
     if module is None:
         raise TargetUnknown(f"no target is called {spec.target!r}: choose one of {', '.join(TARGETS)}")
-    program: Program = importlib.import_module(module).program(spec, secrets)
-    return program
+    return importlib.import_module(module)

@@ -1,13 +1,13 @@
 """The target `local`: the whole stack as processes of this machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pulumi
 
-from contracts.stack import BillableResource, StackOutputs, StackSecrets, StackSpec
+from contracts.stack import BillableResource, Existing, StackOutputs, StackSecrets, StackSpec
 from stacks.components.cache import CacheArgs, LocalCache
-from stacks.components.gpu_pool import GpuPoolArgs, LocalGpuPool
+from stacks.components.gpu_pool import GpuPoolArgs, LocalGpuPool, gpu_billable
 from stacks.components.local_resources import DataDirectory, LocalSite
 from stacks.components.postgres import LocalPostgres, PostgresArgs
 from stacks.components.runtime import LocalRuntime, RuntimeArgs
@@ -33,7 +33,10 @@ def program(spec: StackSpec, secrets: StackSecrets) -> Callable[[], None]:
         postgres = LocalPostgres("postgres", PostgresArgs(spec.postgres), site, inside)
         cache = LocalCache("cache", CacheArgs(spec.cache), site, inside)
         vectors = LocalVectorStore("vector-store", VectorStoreArgs(spec.vector_store), site, inside)
-        gpus = LocalGpuPool("gpu-pool", GpuPoolArgs(spec.gpu), site, inside)
+        pool = GpuPoolArgs(spec.gpu, suspended=spec.suspended)
+        # No GPU may go to another tenant while a process of this one uses it: it is taken before the runtime
+        # starts, and given back after it has ended.
+        taken = None if spec.suspended else LocalGpuPool("gpu-pool", pool, site, inside)
         runtime = LocalRuntime(
             "runtime",
             RuntimeArgs(
@@ -44,11 +47,14 @@ def program(spec: StackSpec, secrets: StackSecrets) -> Callable[[], None]:
                 admin_key=admin_key,
                 usage_token=usage_token,
                 model_api_key=model_key,
-                gpus=gpus.gpus,
+                gpus=taken.gpus if taken else None,
+                suspended=spec.suspended,
             ),
             site,
             inside,
         )
+        after = pulumi.ResourceOptions(depends_on=[directory, runtime])
+        gpus = taken or LocalGpuPool("gpu-pool", pool, site, after)
 
         def outputs(known: dict[str, Any]) -> dict[str, Any]:
             return StackOutputs(
@@ -60,12 +66,24 @@ def program(spec: StackSpec, secrets: StackSecrets) -> Callable[[], None]:
                     gpus.describe(known["gpus"], known["note"]),
                     runtime.describe(),
                 ],
-                billable=[*_billable_parts(), *gpus.billable(known["gpus"])],
+                **dict(
+                    _existing(
+                        DATABASE_SLOTS,
+                        {"suspended": spec.suspended, "since": known["runtime_since"]},
+                        {"count": pool.wanted, "gpus": known["gpus"], "since": known["gpus_since"]},
+                    )
+                ),
             ).model_dump(mode="json")
 
         pulumi.export(
             "outputs",
-            pulumi.Output.all(runtime_url=runtime.url, gpus=gpus.gpus, note=gpus.note).apply(outputs),
+            pulumi.Output.all(
+                runtime_url=runtime.url,
+                runtime_since=runtime.since,
+                gpus=gpus.gpus,
+                note=gpus.note,
+                gpus_since=gpus.since,
+            ).apply(outputs),
         )
         pulumi.export("postgres_url", pulumi.Output.secret(postgres.url))
         pulumi.export("redis_url", pulumi.Output.secret(cache.url))
@@ -75,11 +93,44 @@ def program(spec: StackSpec, secrets: StackSecrets) -> Callable[[], None]:
     return build
 
 
-def _billable_parts() -> list[BillableResource]:
-    databases = [
-        BillableResource(
-            meter="database_hours", slot=slot, resource=component, dimensions={"component": component}
-        )
-        for component, slot in DATABASE_SLOTS.items()
+def existing(resources: Sequence[Mapping[str, Any]]) -> Existing:
+    """What costs now, by the resources of an exported state: for an apply that never came to its outputs."""
+    outputs = {_type(resource): resource.get("outputs", {}) for resource in resources}
+    stores = [
+        str(resource.get("outputs", {}).get("component"))
+        for resource in resources
+        if _type(resource) in ("PostgresServer", "RedisServer")
     ]
-    return [BillableResource(meter="runtime_hours", slot=0, resource="runtime"), *databases]
+    return _existing(stores, outputs.get("RuntimeProcess", {}), outputs.get("GpuAllocation", {}))
+
+
+def _existing(
+    stores: Sequence[str] | Mapping[str, int], runtime: Mapping[str, Any], pool: Mapping[str, Any]
+) -> Existing:
+    """From what the resources say of themselves. One that died by itself still exists: it is started again."""
+    billable = [
+        BillableResource(
+            meter="database_hours",
+            slot=DATABASE_SLOTS[store],
+            resource=store,
+            dimensions={"component": store},
+        )
+        for store in stores
+        if store in DATABASE_SLOTS
+    ]
+    ended = {}
+    since = runtime.get("since")
+    if runtime.get("suspended") and not runtime.get("running"):
+        if since is not None:
+            ended["runtime_hours"] = since
+    elif runtime:
+        billable.append(BillableResource(meter="runtime_hours", slot=0, resource="runtime", since=since))
+    gpus = list(pool.get("gpus") or [])
+    billable += gpu_billable(gpus, pool.get("since"))
+    if pool.get("count") == 0 and not gpus and pool.get("since"):
+        ended["gpu_hours"] = pool["since"]
+    return Existing.model_validate({"billable": billable, "ended": ended})
+
+
+def _type(resource: Mapping[str, Any]) -> str:
+    return str(resource.get("type", "")).rpartition(":")[2]

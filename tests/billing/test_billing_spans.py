@@ -192,3 +192,21 @@ def test_a_tenant_that_is_gone_stores_nothing(tenant: Any, ingest: Any, event: A
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM billing_gaugesample")
         assert cursor.fetchone() == (2,)
+
+
+def test_a_span_follows_the_moments_the_target_saw_not_those_of_the_record(tenant: Any) -> None:
+    def call(*resources: BillableResource, at: datetime, **moments: Any) -> None:
+        spans_reconcile(tenant_id=tenant.id, resources=resources, at=at, operation_id=uuid4(), **moments)
+
+    seen = _gpu().model_copy(update={"since": NOVEMBER + HOUR})
+    call(seen, at=NOVEMBER + 2 * HOUR)
+    call(at=NOVEMBER + 9 * HOUR, ended={"gpu_hours": NOVEMBER + 3 * HOUR})
+    call(at=NOVEMBER + 10 * HOUR, ended={"gpu_hours": NOVEMBER + 4 * HOUR})
+    span = ResourceSpan.objects.get()
+    assert (span.span.lower, span.span.upper) == (NOVEMBER + HOUR, NOVEMBER + 3 * HOUR)
+    # A moment behind the last end, or one that is yet to come, cannot make spans overlap or reach ahead.
+    call(seen, at=NOVEMBER + 11 * HOUR)
+    call(at=NOVEMBER + 12 * HOUR, ended={"gpu_hours": NOVEMBER + 20 * HOUR})
+    last = ResourceSpan.objects.order_by("id").last()
+    assert last is not None
+    assert (last.span.lower, last.span.upper) == (NOVEMBER + 3 * HOUR, NOVEMBER + 12 * HOUR)

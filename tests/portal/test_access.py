@@ -18,6 +18,8 @@ TENANT_POSTS = {
     "operate/update/": {},
     "operate/preview/": {},
     "operate/refresh/": {},
+    "operate/suspend/": {"confirm": "on"},
+    "operate/resume/": {},
 }
 OPERATION_VERBS = ("approve", "reject", "cancel", "retry")
 

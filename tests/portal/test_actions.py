@@ -227,3 +227,33 @@ def test_a_key_needs_a_name_and_a_scope(owner: Person, browse: Browse) -> None:
     assert Page(browse(owner).post("/keys/", {"name": "", "scopes": ["tenants:read"]})).status == 422
     assert Page(browse(owner).post("/keys/", {"name": "ci"})).status == 422
     assert ApiKey.objects.count() == before
+
+
+def test_a_suspend_wants_a_tick_and_a_resume_is_offered_after_it(
+    owner: Person, browse: Browse, active: tuple[Tenant, Operation]
+) -> None:
+    client, tenant = browse(owner), active[0]
+    settings = Page(client.get("/tenants/acme/settings/"))
+    assert "gives back the GPUs" in settings.text
+    assert "/operate/resume/" not in settings.html
+
+    refused = Page(client.post("/tenants/acme/operate/suspend/", {}))
+    assert refused.status == 422
+    assert "Tick the box" in refused.text
+    assert not Operation.objects.filter(kind=states.SUSPEND).exists()
+
+    answer = client.post("/tenants/acme/operate/suspend/", {"confirm": "on"})
+    operation = Operation.objects.get(kind=states.SUSPEND)
+    assert answer.headers["Location"] == f"/operations/{operation.id}/"
+
+    Operation.objects.filter(pk=operation.pk).update(state=states.SUCCEEDED)
+    Tenant.objects.filter(pk=tenant.pk).update(lifecycle="suspended", health="unknown", health_checks=[])
+    page = Page(client.get("/tenants/acme/"))
+    assert "This tenant is suspended" in page.text
+    assert "Nobody looks at a suspended tenant" in page.text
+    settings = Page(client.get("/tenants/acme/settings/"))
+    assert "resume it to issue keys" in settings.text
+    assert "/operate/suspend/" not in settings.html
+
+    client.post("/tenants/acme/operate/resume/", {})
+    assert Operation.objects.get(kind=states.RESUME).state == states.QUEUED

@@ -6,8 +6,11 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from embedded.processes import file_write_private
 
 _QUERY = ["--query-gpu=uuid,index,name,memory.total", "--format=csv,noheader,nounits"]
 _QUERY_TIMEOUT_S = 15.0
@@ -27,9 +30,12 @@ class GpuHolding:
 
     gpus: tuple[Gpu, ...]
     note: str
+    since: str | None = None
+    """When the tenant last took or gave back a GPU, in ISO 8601; None when it never held one."""
 
     def outputs(self) -> dict[str, Any]:
-        return {"gpus": [asdict(gpu) for gpu in self.gpus], "note": self.note}
+        outputs = {"gpus": [asdict(gpu) for gpu in self.gpus], "note": self.note}
+        return outputs if self.since is None else {**outputs, "since": self.since}
 
 
 def gpus_present() -> tuple[list[Gpu], str]:
@@ -59,6 +65,9 @@ def gpus_assign(registry: Path, tenant: str, count: int) -> GpuHolding:
     present, reason = gpus_present()
     registry.mkdir(mode=0o700, parents=True, exist_ok=True)
     held = [gpu for gpu in present if _holder(registry, gpu) == tenant]
+    if len(held) > count:
+        # Before they are given back: a crash between the two must not lose the moment.
+        _change_note(registry, tenant)
     for gpu in held[count:]:
         _path(registry, gpu).unlink(missing_ok=True)
     held = held[:count]
@@ -67,14 +76,15 @@ def gpus_assign(registry: Path, tenant: str, count: int) -> GpuHolding:
             break
         if gpu not in held and _take(registry, gpu, tenant):
             held.append(gpu)
-    return GpuHolding(tuple(held), _note(len(held), count, len(present), reason))
+            _change_note(registry, tenant)
+    return GpuHolding(tuple(held), _note(len(held), count, len(present), reason), _changed(registry, tenant))
 
 
 def gpus_held(registry: Path, tenant: str, count: int) -> GpuHolding:
     """What the tenant holds of what is present now."""
     present, reason = gpus_present()
     held = tuple(gpu for gpu in present if _holder(registry, gpu) == tenant)
-    return GpuHolding(held, _note(len(held), count, len(present), reason))
+    return GpuHolding(held, _note(len(held), count, len(present), reason), _changed(registry, tenant))
 
 
 def gpus_release(registry: Path, tenant: str) -> None:
@@ -82,6 +92,22 @@ def gpus_release(registry: Path, tenant: str) -> None:
     for path in registry.glob("gpu-*.json"):
         if _holder_of(path) == tenant:
             path.unlink(missing_ok=True)
+    _change_path(registry, tenant).unlink(missing_ok=True)
+
+
+def _change_path(registry: Path, tenant: str) -> Path:
+    return registry / f"changed-{tenant}"
+
+
+def _change_note(registry: Path, tenant: str) -> None:
+    file_write_private(_change_path(registry, tenant), datetime.now(UTC).isoformat())
+
+
+def _changed(registry: Path, tenant: str) -> str | None:
+    try:
+        return datetime.fromisoformat(_change_path(registry, tenant).read_text()).isoformat()
+    except (OSError, ValueError):
+        return None
 
 
 def _note(held: int, wanted: int, present: int, reason: str) -> str:

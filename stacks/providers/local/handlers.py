@@ -44,8 +44,6 @@ class Handler(ABC, Generic[AnyInputs]):
     """Inputs that cannot change in place."""
     COMPUTED: ClassVar[frozenset[str]] = frozenset()
     """Outputs that are not inputs and become known by the creation only."""
-    REPAIRS: ClassVar[Mapping[str, Any]] = {}
-    """Output -> the value it should have; another value in the state makes an update necessary."""
 
     def parse(self, values: Values) -> AnyInputs:
         try:
@@ -53,9 +51,13 @@ class Handler(ABC, Generic[AnyInputs]):
         except ValidationError as error:
             raise InputInvalid(str(error)) from error
 
+    def repairs(self, inputs: Values) -> Mapping[str, Any]:
+        """Output -> the value it should have; another value in the state makes an update necessary."""
+        return {}
+
     def predict(self, inputs: Values) -> Values:
         """Outputs beside the inputs that a preview can already tell."""
-        return dict(self.REPAIRS)
+        return dict(self.repairs(inputs))
 
     @abstractmethod
     def identify(self, inputs: Values) -> str:
@@ -80,7 +82,9 @@ class DirectoryHandler(Handler[DirectoryInputs]):
 
     MODEL = DirectoryInputs
     REPLACES = frozenset({"tenant", "data_dir"})
-    REPAIRS = {"mode": "0700"}
+
+    def repairs(self, inputs: Values) -> Mapping[str, Any]:
+        return {"mode": "0700"}
 
     def identify(self, inputs: Values) -> str:
         return str(inputs["data_dir"])
@@ -107,14 +111,17 @@ class DirectoryHandler(Handler[DirectoryInputs]):
 
 
 class UnitHandler(Handler[AnyInputs]):
-    """A process with its folder. `running` goes false when it died, and the next update starts it again.
+    """A process with its folder. `running` goes false when it died, and the next update starts it again;
+    for a unit that is suspended it is the other way round.
 
     The pid is no output: it changes at every boot, and would show as drift of the machine's own making.
     """
 
     REPLACES = frozenset({"tenant", "data_dir", "version", "component"})
-    REPAIRS = {"running": True}
     UNIT: Callable[[AnyInputs], Unit]
+
+    def repairs(self, inputs: Values) -> Mapping[str, Any]:
+        return {"running": not inputs.get("suspended", False)}
 
     def identify(self, inputs: Values) -> str:
         return str(inputs["data_dir"])
@@ -162,11 +169,15 @@ class RedisHandler(UnitHandler[RedisInputs]):
 
 
 class RuntimeHandler(UnitHandler[RuntimeInputs]):
-    """A new version is a restart, not a replacement: its data lies in the databases."""
+    """A new version is a restart, not a replacement: its data lies in the databases.
+
+    `since` is when it last began to run, or, suspended, when it ended: what is billed follows it.
+    """
 
     MODEL = RuntimeInputs
     UNIT = RuntimeUnit
     SECRETS = RuntimeInputs.SECRETS
+    COMPUTED = frozenset({"since"})
     REPLACES = frozenset({"tenant", "data_dir", "component"})
 
     def predict(self, inputs: Values) -> Values:
@@ -178,7 +189,7 @@ class GpuHandler(Handler[GpuInputs]):
 
     MODEL = GpuInputs
     REPLACES = frozenset({"tenant", "registry_dir"})
-    COMPUTED = frozenset({"gpus", "note"})
+    COMPUTED = frozenset({"gpus", "note", "since"})
 
     def identify(self, inputs: Values) -> str:
         return f"{inputs['registry_dir']}/{inputs['tenant']}"

@@ -83,6 +83,7 @@ class RuntimeInputs(UnitInputs):
     model_base_url: str | None = None
     usage_url: str | None = None
     gpus: tuple[str, ...] = ()
+    suspended: bool = False
     database_url: Secret = None
     redis_url: Secret = None
     vector_url: Secret = None

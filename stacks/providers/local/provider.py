@@ -49,13 +49,15 @@ class LocalProvider(Provider):
 
     async def diff(self, request: DiffRequest) -> DiffResponse:
         handler = _handler(request.type)
-        changes = input_changes(handler, plain(request.old_state), plain(request.new_inputs))
+        inputs = plain(request.new_inputs)
+        repairs = handler.repairs(inputs)
+        changes = input_changes(handler, plain(request.old_state), inputs)
         replaces = sorted(changes.keys() & handler.REPLACES)
         detailed = {}
         for name, kind in changes.items():
             if name in handler.REPLACES:
                 kind = _REPLACING[kind]
-            detailed[name] = PropertyDiff(kind, input_diff=name not in handler.REPAIRS)
+            detailed[name] = PropertyDiff(kind, input_diff=name not in repairs)
         return DiffResponse(
             changes=bool(changes),
             replaces=replaces,
@@ -160,7 +162,7 @@ def input_changes(handler: Handler[Any], state: Values, inputs: Values) -> dict[
             changes[name] = PropertyDiffKind.DELETE
         else:
             changes[name] = PropertyDiffKind.UPDATE
-    for name, wanted in handler.REPAIRS.items():
+    for name, wanted in handler.repairs(inputs).items():
         if state.get(name) != wanted:
             changes[name] = PropertyDiffKind.UPDATE
     return changes
@@ -191,7 +193,7 @@ def _predict_update(handler: Handler[Any], state: Values, inputs: Values) -> Val
     if "url" in computed and any(state.get(name) != inputs.get(name) for name in _ADDRESS):
         computed["url"] = UNKNOWN
     if "gpus" in computed and state.get("count") != inputs.get("count"):
-        computed |= {"gpus": UNKNOWN, "note": UNKNOWN}
+        computed |= {"gpus": UNKNOWN, "note": UNKNOWN, "since": UNKNOWN}
     return computed | handler.predict(inputs)
 
 

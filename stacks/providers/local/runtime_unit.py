@@ -23,6 +23,7 @@ from embedded.processes import (
 )
 from stacks.errors import UnitNotReady
 from stacks.providers.local.inputs import RuntimeInputs
+from stacks.providers.local.power import power_note, power_since
 from stacks.providers.local.unitfile import stragglers_stop
 from stacks.providers.local.units import READY_WAIT_S, STOP_GRACE_S, Unit
 
@@ -60,6 +61,10 @@ class RuntimeUnit(Unit):
     def identity_path(self) -> Path:
         return self.folder / "identity.json"
 
+    @property
+    def should_run(self) -> bool:
+        return not self.inputs.suspended
+
     def prepare(self) -> bool:
         self.secrets_dir.mkdir(mode=0o700, exist_ok=True)
         changed = False
@@ -88,6 +93,7 @@ class RuntimeUnit(Unit):
             )
             identity_write(self.identity_path, identity)
         self._wait_ready(identity)
+        power_note(self.folder, on=True)
 
     def running(self) -> ProcessIdentity | None:
         identity = identity_read(self.identity_path)
@@ -105,10 +111,13 @@ class RuntimeUnit(Unit):
             process_stop(identity, first_signal=signal.SIGTERM, grace_s=STOP_GRACE_S)
         stragglers_stop(self.folder)
         self.identity_path.unlink(missing_ok=True)
+        if not self.should_run:
+            power_note(self.folder, on=False)
 
     def computed(self) -> dict[str, Any]:
         secrets = {name: value for name in SECRET_VARIABLES if (value := self._secret(name)) is not None}
-        return {**secrets, "url": self.url}
+        since = power_since(self.folder)
+        return {**secrets, "url": self.url, **({"since": since} if since is not None else {})}
 
     def _argv(self) -> list[str]:
         # -X accepts unknown names: this one only makes the tenant visible in a process list.

@@ -80,6 +80,11 @@ class Unit(ABC):
     def computed(self) -> dict[str, Any]:
         """Outputs beside the inputs and `running`, read from the folder."""
 
+    @property
+    def should_run(self) -> bool:
+        """False for a unit that keeps its folder and runs no process, also after a boot of the machine."""
+        return True
+
     def settle(self) -> None:
         """What is done once it is ready, after a change (not at every boot)."""
         return
@@ -89,7 +94,7 @@ class Unit(ABC):
             kind=self.KIND,
             name=self.inputs.component,
             tenant=self.inputs.tenant,
-            should_run=True,
+            should_run=self.should_run,
             params=self.inputs.plain(),
         )
 
@@ -191,12 +196,17 @@ def unit_converge(unit: Unit) -> None:
     """Bring the unit to its inputs: files written, process running with them and ready.
 
     Serves create, adoption after a crash, resize and restart alike: what already fits is left alone, and
-    data is kept. A process that runs with other inputs is restarted.
+    data is kept. A process that runs with other inputs is restarted; one that should not run is ended.
     """
     folder_make(unit.folder)
     with unit_lock(unit.folder):
         before = unit_read(unit.folder)
         stale = unit.prepare()
+        if not unit.should_run:
+            # The wish first: a boot after a crash between the two must not bring it back.
+            unit_write(unit.folder, unit.file())
+            unit.stop()
+            return
         if (stale or (before is not None and before.params != unit.file().params)) and unit.running():
             unit.stop()
         unit_write(unit.folder, unit.file())

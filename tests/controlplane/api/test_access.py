@@ -29,6 +29,8 @@ WRITES = [
     ("POST", "/tenants/acme/update", {}),
     ("POST", "/tenants/acme/preview", {}),
     ("POST", "/tenants/acme/refresh", {}),
+    ("POST", "/tenants/acme/suspend", {}),
+    ("POST", "/tenants/acme/resume", {}),
     ("POST", "/tenants/acme/credentials", {}),
     ("POST", "/operations/{operation}/cancel", {}),
     ("POST", "/operations/{operation}/retry", {}),

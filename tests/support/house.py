@@ -1,0 +1,89 @@
+"""A home for engine tests: the real runner, the real Pulumi CLI and the target `local`, with state in files."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controlplane.accounts import roles
+from controlplane.accounts.services import team_create
+from controlplane.core import clock
+from controlplane.operations import leases, states
+from controlplane.operations.executor import operation_execute
+from controlplane.operations.models import Operation
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.services import tenant_create, tenant_delete, tenant_operate
+from embedded.ports import free_block
+from tests.support.people import Person, person_make
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class House:
+    """An owner, and what the worker does, called by hand."""
+
+    owner: Person
+    home: Path
+
+    def tenant(self, slug: str = "acme", **fields: Any) -> Tenant:
+        """A tenant that was provisioned."""
+        wanted = {"name": slug, "plan": "starter", "target": "local", **fields}
+        tenant, _ = tenant_create(principal=self.owner.principal, slug=slug, now=clock.now(), **wanted)
+        operation = self.run()
+        assert (operation.state, operation.error) == (states.SUCCEEDED, None)
+        tenant.refresh_from_db()
+        return tenant
+
+    def ask(self, tenant: Tenant, kind: str, **fields: Any) -> Operation:
+        return tenant_operate(
+            principal=self.owner.principal, tenant=tenant, kind=kind, now=clock.now(), **fields
+        )
+
+    def run(self) -> Operation:
+        """Claims the next operation and carries it out."""
+        operation = leases.operation_claim(worker="test", now=clock.now())
+        assert operation is not None
+        operation_execute(operation)
+        operation.refresh_from_db()
+        return operation
+
+    def done(self, tenant: Tenant, kind: str, **fields: Any) -> Operation:
+        """Asks for it, runs it, and wants it to succeed."""
+        self.ask(tenant, kind, **fields)
+        operation = self.run()
+        assert (operation.kind, operation.state, operation.error) == (kind, states.SUCCEEDED, None)
+        tenant.refresh_from_db()
+        return operation
+
+    def outputs(self, tenant: Tenant) -> dict[str, str]:
+        """The secret outputs of its stack, in clear."""
+        from controlplane.core.encryption import decrypt
+        from controlplane.operations.models import Stack
+        from controlplane.operations.record import secret_context
+
+        stack = Stack.objects.get(tenant=tenant)
+        return dict(decrypt(stack.secret_outputs, context=secret_context(tenant.pk)))
+
+
+@pytest.fixture
+def house(settings: Any, tmp_path: Path, transactional_db: None) -> Iterator[House]:
+    assert (ROOT / ".tools" / "bin" / "pulumi").exists(), "the Pulumi CLI is missing: run `make install`"
+    (tmp_path / "state").mkdir()
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("test")
+    settings.FREEHOLD_HOME = tmp_path
+    settings.FREEHOLD_PULUMI = ROOT / ".tools"
+    settings.PULUMI_BACKEND_URL = f"file://{tmp_path / 'state'}"
+    settings.PULUMI_PASSPHRASE_FILE = passphrase
+    # Another run of this suite on the same machine must not choose the same ports.
+    settings.FREEHOLD_TENANT_PORT_BASE = free_block(random.randrange(22_000, 31_000, 40), 32_000, 40)  # noqa: S311
+    owner = person_make("run@example.com", team_create(name="R", actor="t", now=clock.now()), roles.OWNER)
+    house = House(owner, tmp_path)
+    yield house
+    for tenant in Tenant.objects.exclude(lifecycle__in=("deprovisioned", "requested")):
+        tenant_delete(principal=owner.principal, tenant=tenant, now=clock.now())
+        assert house.run().state == states.SUCCEEDED
