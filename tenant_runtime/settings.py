@@ -36,6 +36,9 @@ class Settings:
     pool_size: int
     storage_interval_s: int
     log_level: str
+    drain_s: int
+    state_dir: Path | None
+    predecessor: int | None
 
 
 class Reader:
@@ -147,4 +150,7 @@ def settings_read(environ: Mapping[str, str] | None = None) -> Settings:
         pool_size=read.integer("RUNTIME_POOL_SIZE", 8, 2, 200),
         storage_interval_s=read.integer("RUNTIME_STORAGE_INTERVAL_S", 300, 5, 86400),
         log_level=read.choice("RUNTIME_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
+        drain_s=read.integer("RUNTIME_DRAIN_S", 25, 0, 3600),
+        state_dir=Path(folder) if (folder := read.text("RUNTIME_STATE_DIR")) else None,
+        predecessor=read.integer("RUNTIME_PREDECESSOR", 0, 0, 2**31) or None,
     )

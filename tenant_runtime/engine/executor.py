@@ -121,6 +121,10 @@ class Executor:
                 log.warning("sweep failed, tried again soon")
             await asyncio.sleep(SWEEP_S)
 
+    def claim_no_more(self) -> None:
+        """Leaves what is pending to another process; what runs goes on."""
+        self._stopping = True
+
     async def drain(self, within_s: float) -> None:
         """Takes no more work and gives running runs a moment; what is left ends with a clear reason."""
         self._stopping = True

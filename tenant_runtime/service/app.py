@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tenant_runtime import __version__
 from tenant_runtime.runtime import Runtime
 from tenant_runtime.service import admin, assistants, documents, operations, runs, threads
+from tenant_runtime.service.draining import Drain, Farewell
 from tenant_runtime.service.guard import Guard
 from tenant_runtime.service.problems import problems_install
 
@@ -17,13 +18,16 @@ ROUTERS = (
 )  # fmt: skip
 
 
-def app_make(open_runtime: Callable[[], AbstractAsyncContextManager[Runtime]]) -> FastAPI:
+def app_make(
+    open_runtime: Callable[[], AbstractAsyncContextManager[Runtime]], drain: Drain | None = None
+) -> FastAPI:
     """The app; its lifespan opens the runtime before the first request and closes it after the last."""
+    drain = drain or Drain()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_runtime() as runtime:
-            app.state.runtime = runtime
+            app.state.runtime = drain.runtime = runtime
             yield
 
     # No schema or docs pages: they would be answered before anybody has shown a key.
@@ -51,4 +55,5 @@ def app_make(open_runtime: Callable[[], AbstractAsyncContextManager[Runtime]]) -
             await self._guard(scope, receive, send)
 
     app.add_middleware(LateGuard)
+    app.add_middleware(Farewell, drain=drain)
     return app

@@ -1,6 +1,7 @@
 """Runs the application under uvicorn: in this process, or as the factory of several."""
 
 import os
+import socket
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,8 @@ from tenant_runtime.errors import StartRefused
 from tenant_runtime.logs import logs_configure
 from tenant_runtime.runtime import Runtime, runtime_open
 from tenant_runtime.service.app import app_make
+from tenant_runtime.service.draining import PROCESS_DRAIN, DrainingServer, Workers
+from tenant_runtime.service.listener import listener_open, offer_path
 from tenant_runtime.settings import Settings, settings_read
 
 #: How long open streams may go on after SIGTERM before they are cut.
@@ -23,25 +26,31 @@ def runtime_serve(settings: Settings, manifest: Path, host: str, port: int, *, w
     """Serves until SIGTERM or SIGINT. Raises StartRefused when the runtime cannot open."""
     logs_configure(settings.log_level, settings.tenant, settings.replica)
     agents = agents_load(manifest)
+    listener = _listener(settings, host, port)
     if workers > 1:
-        uvicorn.run(
+        config = uvicorn.Config(
             "tenant_runtime.service.server:worker_app", factory=True, host=host, port=port, workers=workers,
             log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, server_header=False,
+            # Importing the agents takes a busy machine longer than uvicorn waits for a first sign of life.
+            timeout_worker_healthcheck=60,
         )  # fmt: skip
+        Workers(config, listener, state_dir=settings.state_dir).run()
         return 0
     refused: list[StartRefused] = []
 
     def opened() -> AbstractAsyncContextManager[Runtime]:
         return _Remembering(settings, agents, refused)
 
-    server = uvicorn.Server(
+    server = DrainingServer(
         uvicorn.Config(
-            app_make(opened), host=host, port=port, log_config=None, access_log=False, lifespan="on",
-            timeout_graceful_shutdown=GRACE_S, server_header=False,
-        )
+            app_make(opened, PROCESS_DRAIN), host=host, port=port, log_config=None, access_log=False,
+            lifespan="on", timeout_graceful_shutdown=GRACE_S, server_header=False,
+        ),
+        state_dir=settings.state_dir,
+        drain=PROCESS_DRAIN,
     )  # fmt: skip
     try:
-        server.run()
+        server.run([listener])
     except SystemExit:
         # uvicorn's word for a lifespan that failed; the refusal itself says why.
         if not refused:
@@ -49,6 +58,16 @@ def runtime_serve(settings: Settings, manifest: Path, host: str, port: int, *, w
     if refused:
         raise refused[0]
     return 0 if server.started else 1
+
+
+def _listener(settings: Settings, host: str, port: int) -> socket.socket:
+    offer = None
+    if settings.state_dir is not None and settings.predecessor is not None:
+        offer = offer_path(settings.state_dir, settings.predecessor)
+    try:
+        return listener_open(host, port, offer)
+    except OSError as error:
+        raise StartRefused(f"{host}:{port} cannot be listened on: {error.strerror}") from error
 
 
 class _Remembering(AbstractAsyncContextManager[Runtime]):
@@ -74,7 +93,7 @@ def worker_app() -> FastAPI:
     settings = settings_read()
     logs_configure(settings.log_level, settings.tenant, settings.replica)
     agents = agents_load(Path(os.environ["RUNTIME_MANIFEST"]))
-    return app_make(lambda: runtime_open(settings, agents))
+    return app_make(lambda: runtime_open(settings, agents), PROCESS_DRAIN)
 
 
 def model_serve(host: str, port: int) -> int:

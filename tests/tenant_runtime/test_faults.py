@@ -100,7 +100,7 @@ async def test_a_crash_loses_no_thread_and_leaves_no_run_running(
 async def test_sigterm_ends_runs_with_a_reason_and_exits_cleanly(
     tmp_path: Path, new_database: Callable[[], str], test_agents: Path
 ) -> None:
-    environment = runtime_environment(new_database())
+    environment = runtime_environment(new_database(), RUNTIME_DRAIN_S="1")
     with runtime_started(tmp_path, environment, manifest=test_agents) as runtime:
         client = runtime.sdk()
         thread_id = (await client.threads.create())["thread_id"]

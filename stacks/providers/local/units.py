@@ -51,6 +51,8 @@ class Unit(ABC):
     KIND: ClassVar[str]
     BOOT_RANK: ClassVar[int] = 0
     """Units of a lower rank are up before those of a higher one start."""
+    LIVE: ClassVar[frozenset[str]] = frozenset()
+    """Inputs that `settle` brings to a running process."""
 
     inputs: UnitInputs
 
@@ -84,6 +86,19 @@ class Unit(ABC):
     def should_run(self) -> bool:
         """False for a unit that keeps its folder and runs no process, also after a boot of the machine."""
         return True
+
+    def outdated(self, before: UnitFile | None, *, stale: bool) -> bool:
+        """Whether what runs was started with other inputs; `stale`: files it runs from have changed."""
+        return stale or (before is not None and self.started_by(before.params) != self.started_by())
+
+    def started_by(self, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The inputs a process is started with: a change of the others needs no restart."""
+        params = self.file().params if params is None else params
+        return {name: value for name, value in params.items() if name not in self.LIVE}
+
+    def replace(self) -> None:
+        """Make room for a process with the new inputs."""
+        self.stop()
 
     def settle(self) -> None:
         """What is done once it is ready, after a change (not at every boot)."""
@@ -207,8 +222,8 @@ def unit_converge(unit: Unit) -> None:
             unit_write(unit.folder, unit.file())
             unit.stop()
             return
-        if (stale or (before is not None and before.params != unit.file().params)) and unit.running():
-            unit.stop()
+        if unit.running() and unit.outdated(before, stale=stale):
+            unit.replace()
         unit_write(unit.folder, unit.file())
         unit.start()
         unit.settle()
