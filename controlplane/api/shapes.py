@@ -330,6 +330,10 @@ class PlanShape(Shape):
     description = CharField()
     deletion_protection = BooleanField()
     approval = ChoicesField("always", "stateful", "never")
+    approval_by_kind = serializers.DictField(
+        child=ChoicesField("always", "stateful", "never"), help_text="kind of operation: its own rule"
+    )
+    approval_production = BooleanField(help_text="tenants labelled environment=production: every change")
     sizes = serializers.DictField(
         child=serializers.DictField(child=AnyField()), help_text="part of the stack: its settings"
     )

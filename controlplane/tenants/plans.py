@@ -10,6 +10,8 @@ from pydantic import ConfigDict, Field
 from contracts.base import Contract
 from contracts.stack import CacheSize, GpuSize, PostgresSize, VectorStoreSize
 
+Approval = Literal["always", "stateful", "never"]
+
 CATALOGUE = Path(__file__).parent / "catalogue" / "plans.toml"
 
 
@@ -44,7 +46,11 @@ class Plan(Contract):
     description: str
     deletion_protection: bool
     #: When a person must approve a change: always, stateful (data would be lost), never.
-    approval: Literal["always", "stateful", "never"] = "stateful"
+    approval: Approval = "stateful"
+    #: The same for single kinds of operation, such as {refresh = "never"}.
+    approval_by_kind: dict[str, Approval] = {}
+    #: Whether every change of a tenant labelled environment=production is approved.
+    approval_production: bool = False
     sizes: Sizes
     limits: Limits
     rate_card: dict[str, Any]

@@ -20,6 +20,7 @@ from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
 from controlplane.operations.services import operation_cancel, operation_create
 from controlplane.tenants import states
+from controlplane.tenants.approval import approval_rule
 from controlplane.tenants.lifecycle import protection_check, secrets_context
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.placement import local_slot_find
@@ -253,7 +254,7 @@ def _operation(
         actor=principal.actor,
         reason=reason,
         requires_approval=requires_approval,
-        approval_rule=plans()[tenant.plan].approval,
+        approval_rule=approval_rule(plan=plans()[tenant.plan], kind=kind, labels=tenant.labels),
         now=now,
     )
 
