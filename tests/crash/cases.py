@@ -1,7 +1,7 @@
 """Where each life is cut: for every operation of it a crash point and the part that is killed there."""
 
 #: Operations of a life, in their order.
-KINDS = ("provision", "update", "deprovision")
+KINDS = ("provision", "update", "suspend", "resume", "deprovision")
 
 #: (point, victim) per kind, one a life.
 CUTS: dict[str, list[tuple[str, str]]] = {
@@ -32,6 +32,34 @@ CUTS: dict[str, list[tuple[str, str]]] = {
         ("executor.verified", "worker"),
         ("provider.update.cache.done", "postgres"),
         ("runner.applied", "runner"),
+    ],
+    "suspend": [
+        ("executor.claimed", "worker"),
+        ("provider.update.runtime.begin", "cli"),
+        ("provider.update.runtime.done", "worker"),
+        ("runner.planned", "runner"),
+        ("provider.update.runtime.done", "provider"),
+        ("executor.recorded", "worker"),
+        ("provider.update.runtime.done", "cli"),
+        ("executor.applying", "worker"),
+        ("runner.applied", "worker"),
+        ("provider.update.runtime.begin", "postgres"),
+        ("executor.verified", "worker"),
+        ("executor.runner-ended", "worker"),
+    ],
+    "resume": [
+        ("provider.update.runtime.begin", "worker"),
+        ("runner.selected", "runner"),
+        ("provider.update.runtime.done", "cli"),
+        ("provider.update.runtime.begin", "provider"),
+        ("executor.verified", "worker"),
+        ("provider.update.runtime.begin", "cli"),
+        ("executor.planned", "worker"),
+        ("provider.update.runtime.done", "worker"),
+        ("executor.recorded", "postgres"),
+        ("runner.applying", "worker"),
+        ("provider.update.runtime.done", "provider"),
+        ("executor.claimed", "worker"),
     ],
     "deprovision": [
         ("runner.applying", "runner"),
