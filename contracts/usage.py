@@ -80,7 +80,7 @@ class UsageEvent(Contract):
     `source` is `/tenants/{slug}/runtime/{replica}`; `id` is unique per source for ever.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     specversion: Literal["1.0"] = "1.0"
     id: Annotated[str, Field(min_length=1, max_length=255)]

@@ -79,7 +79,7 @@ def _gpus() -> Check:
 def _permissions(home: Home) -> Check:
     if not home.secrets.exists():
         return Check("secrets", True, "none yet; `freehold up` makes them")
-    loose = [path.name for path in home.secrets.iterdir() if path.stat().st_mode & 0o077]
+    loose = [path.name for path in home.secrets.rglob("*") if path.stat().st_mode & 0o077]
     if home.secrets.stat().st_mode & 0o077:
         loose.append("secrets/")
     return Check(

@@ -1,5 +1,6 @@
 """The five services of a single machine: what each is, how it starts, how one sees that it serves."""
 
+import hashlib
 import os
 import sys
 from dataclasses import dataclass
@@ -17,6 +18,17 @@ SERVICE_NAMES = ("postgres", "redis", "web", "worker", "scheduler")
 #: Of our own commands: how long each has to end before it is killed. Apart from `commands`, so that `down` works
 #: whatever is wrong with the environment.
 GRACE_S = {"web": 8.0, "worker": 6.0, "scheduler": 5.0}
+
+
+#: Settings that are secrets; tests hold this list against the settings' own readers.
+SECRET_VARIABLES = (
+    "DATABASE_URL",
+    "FREEHOLD_ENCRYPTION_KEYS",
+    "FREEHOLD_SECRET_KEY",
+    "MODEL_API_KEY",
+    "PULUMI_BACKEND_URL",
+    "REDIS_URL",
+)
 
 
 @dataclass(frozen=True)
@@ -109,9 +121,10 @@ def redis_url_write(home: Home, ports: Ports) -> None:
 
 
 def service_environment(home: Home, ports: Ports) -> dict[str, str]:
-    """What our own services and management commands run with."""
+    """What our own services and management commands run with. Secrets given as variables become files (0600): an
+    environment is read by whoever may look at a process, and inherited by children that have no business with it."""
     return {
-        **os.environ,
+        **_secrets_as_files(home),
         "DJANGO_SETTINGS_MODULE": "controlplane.config.settings",
         "FREEHOLD_HOME": str(home.root),
         "FREEHOLD_PORT": str(ports.web),
@@ -119,6 +132,22 @@ def service_environment(home: Home, ports: Ports) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _secrets_as_files(home: Home) -> dict[str, str]:
+    folder = home.secrets / "environment"
+    environment = dict(os.environ)
+    given = [name for name in SECRET_VARIABLES if environment.get(name)]
+    if given:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    for name in given:
+        value = environment.pop(name)
+        # Named by its content: a command run with another value must not change what services restart with.
+        path = folder / f"{name}.{hashlib.sha256(value.encode()).hexdigest()[:12]}"
+        if not path.exists():
+            file_write_private(path, value)
+        environment[f"{name}_FILE"] = str(path)
+    return environment
 
 
 def service_mark(home: Home, name: str) -> str:

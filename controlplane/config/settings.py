@@ -5,6 +5,7 @@ from pathlib import Path
 import structlog
 
 from controlplane.config.env import Environment
+from controlplane.core.redaction import redact_event
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 env = Environment()
@@ -333,6 +334,7 @@ structlog.configure(
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        redact_event,
         structlog.processors.JSONRenderer(),
     ],
     cache_logger_on_first_use=True,
@@ -340,7 +342,12 @@ structlog.configure(
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "plain": {
+            "()": "controlplane.core.redaction.RedactingFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     # One line per health probe is noise.

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from controlplane.core.redaction import own_redactor
 from controlplane.operations.models import OperationEvent
 
 #: The Postgres channel; the payload is the operation's id.
@@ -18,8 +19,10 @@ def events_append(
     *, operation_id: UUID, at: datetime, events: Iterable[tuple[str, Mapping[str, Any]]]
 ) -> None:
     """Stores events in order and, at commit, wakes whoever watches the operation."""
+    redact = own_redactor().value
     rows = [
-        OperationEvent(operation_id=operation_id, at=at, type=type, data=dict(data)) for type, data in events
+        OperationEvent(operation_id=operation_id, at=at, type=type, data=redact(dict(data)))
+        for type, data in events
     ]
     if not rows:
         return

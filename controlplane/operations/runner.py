@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from contracts.engine import EngineEvent, RunnerDecision, RunnerJob
+from contracts.redaction import Redactor
 from controlplane.operations.facts import facts_of, state_export, state_hash
 from controlplane.operations.settling import pending_settle
 from controlplane.operations.translate import PhaseLog, failure_of
@@ -24,13 +25,20 @@ from embedded.crashpoints import crash_point
 
 
 class Reporter:
-    """Writes events to the parent, one JSON document a line. Engine events arrive on a gRPC thread."""
+    """Writes events to the parent, one JSON document a line. Engine events arrive on a gRPC thread.
 
-    def __init__(self, stream: TextIO) -> None:
+    What the engine says in words may quote a secret that this run was given: `redactor` keeps it out. Outputs alone
+    carry secrets, and go to the parent for encryption.
+    """
+
+    def __init__(self, stream: TextIO, redactor: Redactor) -> None:
         self._stream = stream
         self._lock = threading.Lock()
+        self.redactor = redactor
 
     def send(self, event: EngineEvent) -> None:
+        if event.kind in ("diagnostic", "failed"):
+            event = event.model_copy(update={"data": self.redactor.value(event.data)})
         with self._lock:
             self._stream.write(event.model_dump_json() + "\n")
             self._stream.flush()
@@ -109,7 +117,7 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
         if not isinstance(error, auto.CommandError):
             import traceback
 
-            traceback.print_exc()
+            sys.stderr.write(reporter.redactor.text(traceback.format_exc()))
         if log.phase != "preview":
             made = {"resources": list(log.resources.values()), "deleted": sorted(log.deleted)}
             reporter.send(EngineEvent(kind="state", data={**made, **_existing(job, stack)}))
@@ -227,8 +235,17 @@ def _forward(log: PhaseLog, reporter: Reporter) -> Callable[["object"], None]:
 def main() -> int:
     # The CLI in our process group acts on SIGINT; this process outlives it to report.
     signal.signal(signal.SIGINT, lambda *_: None)
-    reporter = Reporter(_protocol_stream())
-    return run(_read_job(), reporter, _read_decision)
+    stream = _protocol_stream()
+    job = _read_job()
+    return run(job, Reporter(stream, _redactor(job)), _read_decision)
+
+
+def _redactor(job: RunnerJob) -> Redactor:
+    passphrase = Path(job.env.get("PULUMI_CONFIG_PASSPHRASE_FILE", ""))
+    known = [*job.secrets.model_dump().values(), job.env.get("PULUMI_BACKEND_URL")]
+    if passphrase.is_file():
+        known.append(passphrase.read_text(encoding="utf-8").strip())
+    return Redactor(known)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -72,7 +73,7 @@ def environment(home: Path, model_url: str) -> dict[str, str]:
         "FREEHOLD_PORT": str(free_port()),
         "MODEL_BASE_URL": f"{model_url}/v1",
         "MODEL_NAME": "offline-rules-1",
-        "MODEL_API_KEY": "not-needed",
+        "MODEL_API_KEY": f"planted-model-key-{secrets.token_urlsafe(24)}",
     }
 
 
