@@ -24,6 +24,7 @@ from controlplane.core.ids import uuid7
 from controlplane.operations import leases, states, transitions
 from controlplane.operations.binding import PlanBinding, approval_reason, binding_make, binding_moved
 from controlplane.operations.events import events_append
+from controlplane.operations.failures import BY_CODE, cause_of
 from controlplane.operations.fence import fence_drop, fence_raise
 from controlplane.operations.leases import MAX_TAKEOVERS, LeaseLostError, lease_hold, operation_take_over
 from controlplane.operations.models import Operation, Stack
@@ -170,7 +171,7 @@ class _Execution:
             if not verification.ok:
                 error = {
                     "code": verification.code,
-                    "title": "The stack was changed, but does not answer as it should",
+                    "title": f"Verification failed: {BY_CODE[verification.code].sentence}",
                     "detail": verification.detail,
                     "hint": verification.hint,
                     "resource": None,
@@ -351,9 +352,11 @@ class _Execution:
                 "hint": "See which resource was slow in the timeline, mend it, and retry.",
                 "resource": None,
             }
+        cause = cause_of(runner.log_tail())
+        why = f": {cause.sentence}" if cause else ": it was killed" if code < 0 else ""
         return {
             "code": "runner_died",
-            "title": "The runner ended without a result",
+            "title": f"The runner ended without a result{why}",
             "detail": f"Exit code {code}. {runner.log_tail()}",
             "hint": "Retry; Pulumi goes on from the state it saved. If it repeats, run `freehold doctor`.",
             "resource": None,

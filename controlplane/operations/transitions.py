@@ -1,5 +1,6 @@
 """What the holder of the lease does to its operation and steps. Every move is a guarded update."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,7 @@ from django.db import transaction
 from django.db.models import F
 
 from controlplane.core.audit import audit_record
+from controlplane.core.redaction import own_redactor
 from controlplane.operations import states
 from controlplane.operations.binding import PlanBinding
 from controlplane.operations.doorbell import doorbell_ring_on_commit
@@ -81,6 +83,7 @@ def operation_succeed(*, operation: Operation, now: datetime) -> bool:
 
 def operation_fail(*, operation: Operation, error: Mapping[str, Any], now: datetime) -> bool:
     """`error` is {code, title, detail, hint} and may name the failed resource."""
+    error = _addressed(own_redactor().value(error), operation)
     with transaction.atomic():
         failed = _move(
             operation,
@@ -92,6 +95,12 @@ def operation_fail(*, operation: Operation, error: Mapping[str, Any], now: datet
         if failed:
             steps_end(operation, states.STEP_FAILED, str(error.get("title", "")), now)
         return failed
+
+
+def _addressed(error: Mapping[str, Any], operation: Operation) -> dict[str, Any]:
+    """With the commands of the hint ready to be run: ID and SLUG filled in."""
+    hint = re.sub(r"\bID\b", str(operation.id), str(error.get("hint", "")))
+    return {**error, "hint": re.sub(r"\bSLUG\b", operation.tenant.slug, hint)}
 
 
 def operation_canceled(*, operation: Operation, now: datetime) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from pulumi import automation as auto
 
 from contracts.engine import EngineEvent, PlanSummary
+from controlplane.operations.failures import BY_CODE, cause_of, failure
 
 #: Engine operations, by what they mean to an operator. Replacement steps count once, at `replace`.
 _OPS = {
@@ -22,6 +23,7 @@ _OPS = {
     "read": "read",
     "refresh": "refresh",
 }
+_VERBS = {"preview": "Planning", "up": "Applying", "destroy": "Destroying", "refresh": "Refreshing"}
 _COUNTED = ("create", "update", "replace", "delete", "same")
 
 
@@ -148,41 +150,28 @@ def _killed(error: BaseException) -> bool:
 
 
 def failure_of(log: PhaseLog, error: BaseException) -> dict[str, Any]:
-    """{code, title, detail, hint, resource} of an engine run that failed: the engine's own words, and a way on."""
-    if isinstance(error, auto.ConcurrentUpdateError):
-        return {
-            "code": "stack_locked",
-            "title": "Another Pulumi run holds this stack",
-            "detail": str(error)[-2000:],
-            "hint": "Wait for the other run to end, then retry. If nothing runs, `pulumi cancel` frees the lock.",
-            "resource": None,
-        }
+    """{code, title, detail, hint, resource} of an engine run that failed: one sentence on the cause, a way on, and
+    the engine's own words."""
     if _killed(error):
-        return {
-            "code": "engine_killed",
-            "title": "The Pulumi engine was killed",
-            "detail": "Something outside Freehold ended it with a signal; most often the system, out of memory.",
-            "hint": "See the system's log and free memory, then retry: Pulumi goes on from the state it saved.",
-            "resource": None,
-            # Its lock and unfinished steps are still there: the executor notes that, and takes this mark out.
-            "interrupted": True,
-        }
+        detail = "Something outside Freehold ended it with a signal; most often the system, out of memory."
+        told = failure("engine_killed", what=f"{_VERBS[log.phase]} failed", detail=detail)
+        # Its lock and unfinished steps are still there: the executor notes that, and takes this mark out.
+        return {**told, "interrupted": True}
     resource = None
     if log.failed:
         type_name, name = urn_parts(log.failed[0])
         resource = {"urn": log.failed[0], "type": type_name, "name": name}
     about_resource = [e["message"] for e in log.errors if resource and e["urn"] == resource["urn"]]
     messages = about_resource or [e["message"] for e in log.errors]
-    detail = "\n".join(messages) or str(error)[-2000:]
-    verb = {"preview": "Planning", "up": "Applying", "destroy": "Destroying", "refresh": "Refreshing"}[
-        log.phase
-    ]
-    what = f"{resource['type']} '{resource['name']}'" if resource else "the stack"
-    return {
-        "code": "pulumi_failed",
-        "title": f"{verb} failed at {what}" if resource else f"{verb} failed",
-        "detail": detail[:4000],
-        "hint": "Nothing was rolled back: what was created is in the stack's state. Mend the cause and retry; "
-        "Pulumi goes on from where it stopped.",
-        "resource": resource,
-    }
+    detail = "\n".join(messages) or str(error)[-4000:]
+    verb = _VERBS[log.phase]
+    what = f"{verb} failed at {resource['type']} '{resource['name']}'" if resource else f"{verb} failed"
+    locked = isinstance(error, auto.ConcurrentUpdateError)
+    cause = BY_CODE["stack_locked"] if locked else cause_of(detail) or cause_of(str(error))
+    return failure(
+        cause.code if cause else "pulumi_failed",
+        what=what,
+        detail=detail[:4000],
+        resource=resource,
+        more="Nothing was rolled back, and the next run goes on from there." if log.phase == "up" else "",
+    )

@@ -67,12 +67,14 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "controlplane.operations.runner": (
         "contracts",
         "controlplane.operations.translate",
+        "controlplane.operations.failures",
         "controlplane.operations.facts",
         "controlplane.operations.settling",
         "embedded.crashpoints",
         "stacks",
     ),
-    "controlplane.operations.translate": ("contracts",),
+    "controlplane.operations.translate": ("contracts", "controlplane.operations.failures"),
+    "controlplane.operations.failures": (),
     "controlplane.operations.facts": ("contracts",),
     "controlplane.fleet.planner": ("contracts", "controlplane.core", "stacks"),
 }

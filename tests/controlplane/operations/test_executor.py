@@ -162,7 +162,9 @@ def test_a_provider_failure_half_way_says_what_failed_and_retry_goes_on(person: 
     tenant.refresh_from_db()
     assert (failed.state, tenant.lifecycle) == (states.FAILED, "failed")
     assert failed.error is not None
-    assert failed.error["code"] == "pulumi_failed"
+    assert failed.error["code"] == "port_taken"
+    assert failed.error["title"].endswith("another process listens on a port it needs")
+    assert f"freehold operations retry {failed.id}" in failed.error["hint"]
     assert failed.error["resource"]["type"] == "local:index:PostgresServer"
     assert str(port) in failed.error["detail"]
     assert failed.error["hint"]
