@@ -3,6 +3,8 @@
 from typing import Any
 from uuid import UUID
 
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -17,6 +19,7 @@ from controlplane.api.idempotency import Answer
 from controlplane.api.tenants import operation_answer
 from controlplane.core import clock
 from controlplane.operations import approvals, selectors, services, states
+from controlplane.operations.logs import operation_log_text
 
 VERBS = ("approve", "reject", "cancel", "retry")
 
@@ -84,6 +87,34 @@ class OperationPlanApi(Api):
     def get(self, request: Request, operation_id: UUID) -> Response:
         operation = selectors.operation_get(principal=self.principal, operation_id=operation_id)
         return Response(selectors.plan_representation(operation))
+
+
+class OperationLogApi(Api):
+    """The whole log as a text to read or keep: the timeline, the failure and the runner's own output."""
+
+    scopes = {"GET": roles.OPERATIONS_READ}
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        # A text whatever is accepted; only problems are JSON.
+        return self.get_renderers()[0], "application/json"
+
+    @documented(
+        "operations_log",
+        "Download an operation's log",
+        tag="operations",
+        parameters=[OPERATION_ID],
+        answers={(200, "text/plain"): OpenApiTypes.STR},
+        problems=[404],
+    )
+    def get(self, request: Request, operation_id: UUID) -> HttpResponse:
+        operation = selectors.operation_get(principal=self.principal, operation_id=operation_id)
+        lines = operation_log_text(operation, slug=operation.tenant.slug)
+        name = f"{operation.tenant.slug}-{operation.kind}-{operation.id}.log"
+        return HttpResponse(
+            "\n".join(lines) + "\n",
+            content_type="text/plain; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
 
 
 class OperationVerbApi(Api):

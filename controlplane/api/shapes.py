@@ -102,6 +102,10 @@ class StepShape(Shape):
     started_at = DateTimeField(allow_null=True)
     finished_at = DateTimeField(allow_null=True)
     detail = CharField(allow_blank=True)
+    resources = serializers.DictField(
+        child=IntegerField(), help_text="how many by what was planned or done; `failed` beside them"
+    )
+    diagnostics = serializers.DictField(child=IntegerField(), help_text="how many by severity")
 
 
 class ProgressShape(Shape):

@@ -28,6 +28,7 @@ urlpatterns = [
     path("operations/<uuid:operation_id>", operations.OperationApi.as_view()),
     path("operations/<uuid:operation_id>/events", events.operation_events),
     path("operations/<uuid:operation_id>/plan", operations.OperationPlanApi.as_view()),
+    path("operations/<uuid:operation_id>/log", operations.OperationLogApi.as_view()),
     re_path(
         rf"^operations/(?P<operation_id>{UUIDConverter.regex})/(?P<verb>{'|'.join(operations.VERBS)})$",
         operations.OperationVerbApi.as_view(),

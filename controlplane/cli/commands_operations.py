@@ -97,9 +97,18 @@ def watch(
 
 
 @app.command()
-def logs(operation_id: str, json_output: JsonFlag = False) -> None:
+def logs(
+    operation_id: str,
+    full: Annotated[bool, typer.Option("--full", help="With the runner's own output, as a text")] = False,
+    json_output: JsonFlag = False,
+) -> None:
     """The whole timeline so far."""
     api, cursor = api_connect(), 0
+    if full:
+        data_console.print(
+            api.raw("GET", f"operations/{segment(operation_id)}/log").text, markup=False, end=""
+        )
+        return
     events: list[dict[str, Any]] = []
     while page := api.events(operation_id, cursor):
         events += page

@@ -14,6 +14,7 @@ from types import FrameType
 
 from controlplane.cli import services
 from controlplane.cli.home import ROOT, Home, Ports, home_find
+from controlplane.cli.rotation import logs_rotate
 from embedded.errors import EmbeddedError
 from embedded.postgres import postgres_init, postgres_ready, postgres_running, postgres_start, postgres_stop
 from embedded.processes import (
@@ -32,6 +33,8 @@ TICK_S = 0.5
 #: A service that dies more often than this within RESTART_WINDOW_S is left down, and said to have failed.
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
+#: Seconds between looks at the size of logs.
+ROTATION_INTERVAL_S = 30.0
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Supervisor:
         self.phase = "starting"
         self.error = ""
         self.stopping = False
+        self.next_rotation = 0.0
 
     # --- life ----------------------------------------------------------------------------------------
     def run(self) -> int:
@@ -74,6 +78,7 @@ class Supervisor:
         self.phase = "running"
         while not self.stopping:
             self._watch()
+            self._rotate()
             self._report()
             time.sleep(TICK_S)
         self.phase = "stopping"
@@ -149,6 +154,11 @@ class Supervisor:
                 continue
             if not process_alive(watched.identity):
                 self._restart(watched)
+
+    def _rotate(self) -> None:
+        if time.monotonic() >= self.next_rotation:
+            self.next_rotation = time.monotonic() + ROTATION_INTERVAL_S
+            logs_rotate(self.home)
 
     def _restart(self, watched: Watched) -> None:
         now = time.monotonic()

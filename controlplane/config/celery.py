@@ -15,5 +15,6 @@ app.conf.beat_schedule = {
     "operations-sweep": {"task": "controlplane.operations.tasks.operations_sweep_task", "schedule": 5.0},
     "tenants-health": {"task": "controlplane.tenants.tasks.tenants_health_task", "schedule": 30.0},
     "encryption-renew": {"task": "controlplane.core.tasks.encryption_renew_task", "schedule": 3600.0},
+    "operation-logs": {"task": "controlplane.operations.tasks.operation_logs_task", "schedule": 3600.0},
     "tenants-health-history": {"task": "controlplane.tenants.tasks.health_history_task", "schedule": 86400.0},
 }

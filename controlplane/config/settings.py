@@ -112,6 +112,13 @@ FREEHOLD_TWO_PERSON_APPROVAL = env.boolean(
 FREEHOLD_LEASE_S = env.integer(
     "FREEHOLD_LEASE_S", "seconds an executor's lease lasts", default=15, low=2, high=600
 )
+FREEHOLD_LOG_RETENTION_DAYS = env.integer(
+    "FREEHOLD_LOG_RETENTION_DAYS",
+    "days that logs and events of operations are kept after their end",
+    default=90,
+    low=1,
+    high=3650,
+)
 
 # --- tenants' models --------------------------------------------------------------------------------------
 MODEL_BASE_URL = env.url(

@@ -27,6 +27,7 @@ from controlplane.operations.events import events_append
 from controlplane.operations.failures import BY_CODE, cause_of
 from controlplane.operations.fence import fence_drop, fence_raise
 from controlplane.operations.leases import MAX_TAKEOVERS, LeaseLostError, lease_hold, operation_take_over
+from controlplane.operations.logs import operation_log_path
 from controlplane.operations.models import Operation, Stack
 from controlplane.operations.process import (
     INTERRUPT_GRACE_S,
@@ -169,9 +170,10 @@ class _Execution:
             self._step_begin(states.STEP_VERIFY)
             verification = operation_subject().verify(operation=self.operation, alive=self._keep_lease)
             if not verification.ok:
+                cause = BY_CODE.get(verification.code, BY_CODE["verification_failed"])
                 error = {
                     "code": verification.code,
-                    "title": f"Verification failed: {BY_CODE[verification.code].sentence}",
+                    "title": f"Verification failed: {cause.sentence}",
                     "detail": verification.detail,
                     "hint": verification.hint,
                     "resource": None,
@@ -396,11 +398,6 @@ def plan_sentence(summary: Mapping[str, Any]) -> str:
         f"{summary[key]} to {key}" for key in ("create", "update", "replace", "delete") if summary.get(key)
     ]
     return ", ".join(parts) if parts else "No changes."
-
-
-def operation_log_path(operation: Operation) -> Path:
-    home: Path = settings.FREEHOLD_HOME
-    return home / "logs" / "operations" / f"{operation.id}.log"
 
 
 def engine_environment(*, pulumi_home: Path, backend_url: str) -> dict[str, str]:

@@ -221,6 +221,11 @@ CAUSES: Final = (
         "The timeline shows which resource was slow.",
         command="freehold operations logs ID",
     ),
+    Cause(
+        "queue_deadline",
+        "it waited in the queue for longer than it may",
+        "Let what holds its tenant or the slots end, or raise the limits.",
+    ),
     Cause("runner_died", "the runner ended without a result", "Pulumi goes on from the state it saved."),
     Cause(
         "executor_lost",
@@ -238,6 +243,11 @@ CAUSES: Final = (
         "the stack was changed, but does not answer as it should",
         "See which component is to blame.",
         command="freehold tenants health SLUG",
+    ),
+    Cause(
+        "not_at_rest",
+        "something that should be suspended still runs or answers",
+        "End what the detail names.",
     ),
     Cause(
         "leak_found", "something of the tenant is left on its target", "End or remove what the detail names."

@@ -89,6 +89,8 @@ class Step(models.Model):
     detail = models.CharField(max_length=500, blank=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    #: counts.step_counts, once the step has ended.
+    counts = models.JSONField(null=True)
 
     class Meta:
         ordering = ["index"]

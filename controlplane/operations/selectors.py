@@ -81,6 +81,8 @@ def operation_representation(operation: Operation, *, slug: str) -> dict[str, An
                 "started_at": moment_text_or_none(step.started_at),
                 "finished_at": moment_text_or_none(step.finished_at),
                 "detail": step.detail,
+                "resources": (step.counts or {}).get("resources", {}),
+                "diagnostics": (step.counts or {}).get("diagnostics", {}),
             }
             for step in operation.steps.all()
         ],

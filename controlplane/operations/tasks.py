@@ -9,6 +9,7 @@ from controlplane.operations.approvals import approvals_expire
 from controlplane.operations.doorbell import WORK_TASK, doorbell_ring
 from controlplane.operations.executor import operation_execute
 from controlplane.operations.leases import operation_claim
+from controlplane.operations.logs import operation_logs_prune
 from controlplane.operations.queue import queue_expire
 from controlplane.operations.reaper import fences_tidy, operations_reap
 from controlplane.operations.selectors import operations_claimable
@@ -33,3 +34,9 @@ def operations_sweep_task() -> None:
     queue_expire(now=clock.now())
     for _ in range(operations_claimable()):
         doorbell_ring()
+
+
+@shared_task(name="controlplane.operations.tasks.operation_logs_task", expires=3600)
+def operation_logs_task() -> None:
+    """Forgets logs and events whose time is over."""
+    operation_logs_prune(now=clock.now())

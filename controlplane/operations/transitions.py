@@ -12,6 +12,7 @@ from controlplane.core.audit import audit_record
 from controlplane.core.redaction import own_redactor
 from controlplane.operations import states
 from controlplane.operations.binding import PlanBinding
+from controlplane.operations.counts import step_counts
 from controlplane.operations.doorbell import doorbell_ring_on_commit
 from controlplane.operations.events import events_append
 from controlplane.operations.models import Operation
@@ -119,9 +120,10 @@ def operation_canceled(*, operation: Operation, now: datetime) -> bool:
 
 
 def steps_end(operation: Operation, state: str, detail: str, now: datetime) -> None:
-    operation.steps.filter(state=states.STEP_RUNNING).update(
-        state=state, detail=detail[:500], finished_at=now
-    )
+    for step in operation.steps.filter(state=states.STEP_RUNNING):
+        operation.steps.filter(pk=step.pk, state=states.STEP_RUNNING).update(
+            state=state, detail=detail[:500], finished_at=now, counts=step_counts(step, until=now)
+        )
     operation.steps.filter(state=states.STEP_PENDING).update(state=states.STEP_SKIPPED)
 
 
@@ -146,7 +148,9 @@ def step_end(*, operation: Operation, name: str, detail: str, now: datetime) -> 
         held = operation.steps.filter(
             name=name, state=states.STEP_RUNNING, operation__lease_token=operation.lease_token
         )
-        moved = held.update(state=states.STEP_SUCCEEDED, finished_at=now, detail=detail[:500])
+        step = held.first()
+        counts = step_counts(step, until=now) if step else None
+        moved = held.update(state=states.STEP_SUCCEEDED, finished_at=now, detail=detail[:500], counts=counts)
         if moved:
             data = {"name": name, "state": states.STEP_SUCCEEDED, "detail": detail}
             events_append(operation_id=operation.id, at=now, events=[("step", data)])

@@ -110,7 +110,7 @@ def test_the_summary_says_which_component_is_to_blame(
         looks_settle(tenant_id=active[0].pk, looks=looks, now=clock.now() - timedelta(hours=ago))
     page = Page(browse(owner).get("/tenants/acme/"))
 
-    assert "up 75.000 % of the last 30 days" in page.text
+    assert "up 75.00 % of the last 30 days" in page.text
     assert "Postgres is unhealthy (nothing listens on its port)." in page.text
     assert page.all("span", title="health: unhealthy")
     assert_accessible(page)

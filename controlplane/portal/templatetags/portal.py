@@ -58,8 +58,8 @@ def state_icon(axis: str, word: str, extra: str = "") -> SafeString:
 
 @register.filter
 def share(text: str) -> str:
-    """`0.99950` as `99.950 %`."""
-    return f"{Decimal(text) * 100:.3f} %"
+    """`0.99950` as `99.95 %`."""
+    return f"{Decimal(text) * 100:.2f} %"
 
 
 @register.filter

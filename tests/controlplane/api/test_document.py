@@ -84,6 +84,7 @@ READS = {
     "/tenants/{slug}/invoice-preview": "/tenants/acme/invoice-preview",
     "/operations": "/operations",
     "/operations/{operation_id}": "/operations/{operation}",
+    "/operations/{operation_id}/log": "/operations/{operation}/log",
     "/operations/{operation_id}/events": "/operations/{operation}/events",
     "/operations/{operation_id}/plan": "/operations/{operation}/plan",
     "/meters": "/meters",
@@ -136,7 +137,11 @@ def test_every_read_is_in_the_table() -> None:
     assert {path.removeprefix("/api/v1") for path, method, _ in operations() if method == "get"} == set(READS)
 
 
-@pytest.mark.parametrize("path", READS)
+#: Answered with a text, which no schema can check.
+TEXTS = {"/operations/{operation_id}/log"}
+
+
+@pytest.mark.parametrize("path", sorted(READS.keys() - TEXTS))
 def test_answers_fit_the_document(furnished: Acme, owner: Person, path: str) -> None:
     address = READS[path].format(operation=furnished[1].id)
     answer = owner.api().get(address, headers={"accept": "application/json"})
