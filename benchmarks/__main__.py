@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.list:
         for name, run in BENCHMARKS.items():
-            print(f"{name:10} {sys.modules[run.__module__].__doc__}")
+            print(f"{name:10} {(sys.modules[run.__module__].__doc__ or name).splitlines()[0]}")
         return 0
     unknown = sorted(set(options.names) - set(NAMES))
     if unknown:

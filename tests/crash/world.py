@@ -35,7 +35,7 @@ from embedded.crashpoints import VARIABLE
 from embedded.databases import administered_database_ensure
 from embedded.ports import free_block
 from embedded.postgres import postgres_ready, postgres_start, postgres_url
-from embedded.processes import MARK_VARIABLE, ProcessIdentity, processes_marked, wait_until
+from embedded.processes import MARK_VARIABLE, ProcessIdentity, process_wait_gone, processes_marked, wait_until
 from tests.support.services import RunningPostgres
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -421,10 +421,13 @@ def _now() -> Any:
 
 
 def _kill(pid: int) -> None:
-    try:
+    """SIGKILL, and the wait until it is carried out: on a busy machine a killed process still looks alive for
+    a moment, and whoever restarts a server in that moment would find it running."""
+    identity = ProcessIdentity.of(pid)
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    if identity is not None and not process_wait_gone(identity, 10.0):
+        raise AssertionError(f"process {pid} outlived SIGKILL by 10 s")
 
 
 def _alive(pids: list[int]) -> bool:
