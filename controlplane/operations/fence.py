@@ -5,7 +5,8 @@ not its manners. Barring takes the role's login away and ends its connections, a
 takeover. Every role may become the owner of the state (`ALTER ROLE ... SET role`), so what one run makes, the next
 may use.
 
-Only a `postgres://` backend has roles, and only a login that may make them has a fence: `fence_available` says so.
+Only a `postgres://` backend has roles, and only a login that may make them has a fence. Every run without one is told
+in the worker's log: such a run is stopped by ending its processes alone.
 """
 
 import secrets
@@ -16,10 +17,13 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import UUID
 
 import psycopg
+import structlog
 from django.conf import settings
 from psycopg import sql
 
 from controlplane.core.errors import OperatorError
+
+log = structlog.get_logger()
 
 ROLE_PREFIX = "freehold_run_"
 CONNECT_TIMEOUT_S = 5
@@ -45,23 +49,18 @@ SELECT role.rolname
 """
 
 
-def fence_available() -> bool:
-    """Whether runs can be given roles of their own. OperatorError when the state database does not answer."""
-    if not _has_roles():
-        return False
-    with _administration() as connection:
-        return _owner(connection) is not None
-
-
 def fence_raise(*, operation_id: UUID, lease_token: UUID) -> str:
-    """Makes the lease's role and returns the backend URL to run with; where no fence can be had, the common URL."""
+    """Makes the lease's role and returns the backend URL to run with; where no fence can be had, the common URL.
+    OperatorError when the state database does not answer."""
     if not _has_roles():
-        return settings.PULUMI_BACKEND_URL
+        return _unfenced(operation_id, "the state is not kept in Postgres")
     role, password = role_name(operation_id, lease_token), secrets.token_urlsafe(24)
     with _administration() as connection, connection.transaction():
         owner = _owner(connection)
         if owner is None:
-            return settings.PULUMI_BACKEND_URL
+            return _unfenced(
+                operation_id, "the login of PULUMI_BACKEND_URL may not make roles, or owns too much"
+            )
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_DDL_LOCK])
         name, owner_name = sql.Identifier(role), sql.Identifier(owner)
         # The verifier, not the password: statements may be logged.
@@ -114,6 +113,12 @@ def fences_sweep(*, current: Collection[tuple[UUID, UUID]]) -> int:
 def role_name(operation_id: UUID, lease_token: UUID) -> str:
     """At most 63 letters, as Postgres wants it."""
     return f"{ROLE_PREFIX}{operation_id.hex}_{lease_token.hex[:12]}"
+
+
+def _unfenced(operation_id: UUID, why: str) -> str:
+    log.warning("fence.unavailable", operation=str(operation_id), why=why, see="docs/adr/0010")
+    url: str = settings.PULUMI_BACKEND_URL
+    return url
 
 
 def _has_roles() -> bool:

@@ -16,6 +16,7 @@ from controlplane.operations.counts import step_counts
 from controlplane.operations.doorbell import doorbell_ring_on_commit
 from controlplane.operations.events import events_append
 from controlplane.operations.models import Operation
+from controlplane.operations.remainder import step_remainder
 from controlplane.operations.subject import operation_subject
 
 
@@ -120,9 +121,11 @@ def operation_canceled(*, operation: Operation, now: datetime) -> bool:
 
 
 def steps_end(operation: Operation, state: str, detail: str, now: datetime) -> None:
+    """Ends the steps of an operation that stops early; the running one says what it had done and what not."""
     for step in operation.steps.filter(state=states.STEP_RUNNING):
+        told = f"{detail} {step_remainder(step)}".strip()
         operation.steps.filter(pk=step.pk, state=states.STEP_RUNNING).update(
-            state=state, detail=detail[:500], finished_at=now, counts=step_counts(step, until=now)
+            state=state, detail=told[:500], finished_at=now, counts=step_counts(step, until=now)
         )
     operation.steps.filter(state=states.STEP_PENDING).update(state=states.STEP_SKIPPED)
 

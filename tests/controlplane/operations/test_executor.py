@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -200,6 +201,10 @@ def test_cancel_while_applying_stops_the_engine_and_a_retry_finishes(person: Per
     thread.join()
     tenant.refresh_from_db()
     assert (canceled.state, tenant.lifecycle) == (states.CANCELED, "failed")
+    told = canceled.steps.get(name=states.STEP_APPLY).detail
+    assert told.startswith("Canceled. ")
+    made, planned = map(int, re.findall(r"(\d+) of (\d+) changes were made", told)[0])
+    assert made < planned <= canceled.progress_total
     assert processes_marked(operation_mark(operation.id)) == []
     services.operation_retry(operation=canceled, actor="t", now=clock.now())
     assert run().state == states.SUCCEEDED

@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from controlplane.operations import fence
 from embedded.databases import administered_database_ensure
@@ -79,10 +80,10 @@ def test_a_role_is_no_administrator(state_url: str) -> None:
 
 
 def test_without_roles_to_give_the_common_login_is_used(state_url: str, settings: Any) -> None:
-    assert fence.fence_available()
     settings.PULUMI_BACKEND_URL = "file:///tmp/none"
-    assert not fence.fence_available()
-    assert fence.fence_raise(operation_id=OPERATION, lease_token=uuid4()) == "file:///tmp/none"
+    with capture_logs() as logs:
+        assert fence.fence_raise(operation_id=OPERATION, lease_token=uuid4()) == "file:///tmp/none"
+    assert [entry["event"] for entry in logs] == ["fence.unavailable"]
     assert not fence.fence_bar(operation_id=OPERATION)
 
 
@@ -91,5 +92,6 @@ def test_a_login_that_may_not_make_roles_has_no_fence(
 ) -> None:
     # The superuser owns this database: a role that may become it would be no fence at all.
     settings.PULUMI_BACKEND_URL = postgres_server.url("postgres").replace("postgresql://", "postgres://", 1)
-    assert not fence.fence_available()
-    assert fence.fence_raise(operation_id=OPERATION, lease_token=uuid4()) == settings.PULUMI_BACKEND_URL
+    with capture_logs() as logs:
+        assert fence.fence_raise(operation_id=OPERATION, lease_token=uuid4()) == settings.PULUMI_BACKEND_URL
+    assert [entry["log_level"] for entry in logs] == ["warning"]
