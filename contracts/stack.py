@@ -71,6 +71,8 @@ class StackSpec(Contract):
     gpu: GpuSize = GpuSize()
     runtime: RuntimeConfig
     labels: dict[str, str] = {}
+    credentials: Annotated[int, Field(ge=1)] = 1
+    """Generation of the passwords: a new one is valid beside the old until the runtime uses it."""
     suspended: bool = False
     """The databases stay with their data; no runtime runs and no GPU is held."""
     local: LocalPlacement | None = None

@@ -79,6 +79,46 @@ def administered_database_ensure(
     postgres_query(server, password, "".join(script))
 
 
+_LOGIN_SQL = """
+SELECT format('CREATE ROLE %I LOGIN', :'login')
+    WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'login') \\gexec
+ALTER ROLE :"login" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'verifier';
+GRANT :"owner" TO :"login";
+ALTER ROLE :"login" SET role = :'owner';
+"""
+# No login first, then its connections, so that none comes back; the owner itself stays, as it owns the tables.
+_RETIRE_SQL = """
+SELECT format('ALTER ROLE %I NOLOGIN PASSWORD NULL', rolname) FROM pg_roles
+    WHERE rolcanlogin AND rolname <> :'keep'
+    AND (rolname = :'owner' OR rolname ~ ('^' || :'owner' || '_g[0-9]+$')) \\gexec
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity JOIN pg_roles ON rolname = usename
+    WHERE NOT rolcanlogin AND (rolname = :'owner' OR rolname ~ ('^' || :'owner' || '_g[0-9]+$'));
+\\connect :database
+SELECT format('REASSIGN OWNED BY %1$I TO %2$I; DROP OWNED BY %1$I; DROP ROLE %1$I', rolname, :'owner') FROM pg_roles
+    WHERE rolname <> :'keep' AND rolname ~ ('^' || :'owner' || '_g[0-9]+$') \\gexec
+"""
+
+
+def login_ensure(
+    server: PostgresServer, password: str, *, login: str, owner: str, login_password: str
+) -> None:
+    """Make a role that logs in and acts as `owner`, with that password. Idempotent.
+
+    What it makes belongs to the owner, unless it asks otherwise.
+    """
+    script = [_set("login", login), _set("owner", owner), _set("verifier", scram_verifier(login_password))]
+    postgres_query(server, password, "".join([*script, _LOGIN_SQL]))
+
+
+def logins_retire(server: PostgresServer, password: str, *, database: str, owner: str, keep: str) -> None:
+    """Nobody but `keep` logs in as or for `owner` any more; others' connections are ended. Idempotent.
+
+    What a login made in its own name becomes the owner's: nothing goes with it.
+    """
+    names = [_set("database", database), _set("owner", owner), _set("keep", keep)]
+    postgres_query(server, password, "".join([*names, _RETIRE_SQL]))
+
+
 def scram_verifier(password: str) -> str:
     """What Postgres would store for the password: sent instead of it, so the server never sees the text."""
     salt = secrets.token_bytes(16)

@@ -5,7 +5,9 @@ import importlib.util
 import os
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,6 +31,8 @@ ENGINE_VERSION = "6.2"
 _DENIED = "-config -debug -shutdown -module -acl -save -bgsave -bgrewriteaof -replicaof -slaveof -failover"
 _DENIED_MORE = "-migrate -monitor -sync -psync -cluster"
 _ANSWER_TIMEOUT_S = 2.0
+#: The user that changes who may log in.
+KEEPER = "keeper"
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,13 @@ def redis_binary() -> Path:
     return path
 
 
-def redis_start(server: RedisServer, *, password: str) -> ProcessIdentity:
+def redis_start(
+    server: RedisServer, *, password: str | None, users: Mapping[str, str] | None = None
+) -> ProcessIdentity:
     """Write the configuration (0600) and start the server; if it runs already, its identity and nothing else.
 
+    `password` is the user `default`'s; None: it may not log in. `users` may, by name and password; KEEPER among
+    them may change who else may, and nothing more.
     Returns before it accepts connections (see redis_ready). PortTakenError when somebody else listens.
     """
     running = redis_running(server)
@@ -72,7 +80,7 @@ def redis_start(server: RedisServer, *, password: str) -> ProcessIdentity:
     port_demand(server.port, f"Redis of {server.dir}")
     server.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     service_own(server.dir)
-    _configure(server, password)
+    _configure(server, password, users or {})
     binary = redis_binary()
     launch = service_launch([str(binary), str(server.config_path)], must_reach=[binary, server.config_path])
     identity = process_spawn(
@@ -98,7 +106,12 @@ def redis_running(server: RedisServer) -> ProcessIdentity | None:
 
 
 def redis_ready(
-    server: RedisServer, password: str, deadline_s: float, *, identity: ProcessIdentity | None = None
+    server: RedisServer,
+    password: str,
+    deadline_s: float,
+    *,
+    identity: ProcessIdentity | None = None,
+    user: str = "default",
 ) -> None:
     """Wait until the server answers PING after AUTH. ServerNotReadyError holds the end of the log."""
     deadline = time.monotonic() + deadline_s
@@ -108,7 +121,7 @@ def redis_ready(
             answer = "the server ended"
             break
         try:
-            answer = _ping(server.port, password)
+            answer = str(_commands(server.port, user, password, ["PING"])[-1])
         except OSError as error:
             answer = str(error)
         if answer == "+PONG":
@@ -130,13 +143,56 @@ def redis_stop(server: RedisServer, grace_s: float) -> None:
     server.identity_path.unlink(missing_ok=True)
 
 
-def redis_url(server: RedisServer, password: str, database: int = 0) -> str:
-    return f"redis://:{quote(password, safe='')}@{LOOPBACK}:{server.port}/{database}"
+def redis_url(server: RedisServer, password: str, database: int = 0, *, user: str = "default") -> str:
+    name = "" if user == "default" else quote(user, safe="")
+    return f"redis://{name}:{quote(password, safe='')}@{LOOPBACK}:{server.port}/{database}"
 
 
-def _configure(server: RedisServer, password: str) -> None:
+def redis_has_keeper(server: RedisServer) -> bool:
+    """Whether the server was, or will be, started with a keeper: one of an earlier release was not."""
+    try:
+        return f"\nuser {KEEPER} " in server.config_path.read_text()
+    except FileNotFoundError:
+        return True
+
+
+def redis_user_ensure(server: RedisServer, *, keeper: str, user: str, password: str) -> None:
+    """Let a user log in to the running server with this password alone, and the rights every application has.
+    Idempotent."""
+    _ask(server, keeper, ["ACL", "SETUSER", user, "resetpass", *_rules(server, password).split()])
+
+
+def redis_users_retire(server: RedisServer, *, keeper: str, keep: str) -> None:
+    """Nobody but `keep` and the keeper logs in any more; others' connections are ended. Idempotent."""
+    listed = _ask(server, keeper, ["ACL", "USERS"])
+    if not isinstance(listed, list):
+        raise ServerSetupError(f"Redis on port {server.port} refused ACL USERS: {listed}")
+    for user in listed:
+        if user == "default" != keep:
+            # The one user that cannot be deleted.
+            _ask(server, keeper, ["ACL", "SETUSER", "default", "off", "resetpass"])
+            _ask(server, keeper, ["CLIENT", "KILL", "USER", "default"])
+        elif user not in (keep, KEEPER):
+            _ask(server, keeper, ["ACL", "DELUSER", str(user)])
+
+
+def _rules(server: RedisServer, password: str) -> str:
     digest = hashlib.sha256(password.encode()).hexdigest()
     scripting = "" if server.allow_scripting else " -@scripting"
+    # The hash instead of the password: the configuration is all that names it.
+    return f"on sanitize-payload #{digest} ~* &* +@all {_DENIED} {_DENIED_MORE}{scripting}"
+
+
+def _user_lines(server: RedisServer, password: str | None, users: Mapping[str, str]) -> list[str]:
+    lines = ["user default off" if password is None else f"user default {_rules(server, password)}"]
+    for user, secret in users.items():
+        digest = hashlib.sha256(secret.encode()).hexdigest()
+        keeper = f"on #{digest} resetkeys resetchannels -@all +acl +client +ping"
+        lines.append(f"user {user} {keeper if user == KEEPER else _rules(server, secret)}")
+    return lines
+
+
+def _configure(server: RedisServer, password: str | None, users: Mapping[str, str]) -> None:
     lines = [
         f"bind {LOOPBACK}",
         f"port {server.port}",
@@ -150,20 +206,48 @@ def _configure(server: RedisServer, password: str) -> None:
         'save ""',
         f"maxmemory {server.max_memory_mb}mb",
         "maxmemory-policy noeviction",
-        # The hash instead of the password: this file is all that names it.
-        f"user default on sanitize-payload #{digest} ~* &* +@all {_DENIED} {_DENIED_MORE}{scripting}",
+        *_user_lines(server, password, users),
     ]
     file_write_private(server.config_path, "\n".join(lines) + "\n")
     service_own(server.config_path)
 
 
-def _ping(port: int, password: str) -> str:
-    secret = password.encode()
+def _ask(server: RedisServer, keeper: str, command: list[str]) -> object:
+    """The answer to one command of the keeper's. ServerSetupError when the server refuses."""
+    try:
+        answer = _commands(server.port, KEEPER, keeper, command)[-1]
+    except OSError as error:
+        raise ServerSetupError(f"Redis on port {server.port} does not answer: {error}") from error
+    if isinstance(answer, str) and answer.startswith("-"):
+        raise ServerSetupError(f"Redis on port {server.port} refused {command[0]} {command[1]}: {answer}")
+    return answer
+
+
+def _commands(port: int, user: str, password: str, command: list[str]) -> list[object]:
+    """The answers to AUTH and to the command, or AUTH's refusal alone; texts keep their sign, lists are lists."""
     with (
         socket.create_connection((LOOPBACK, port), timeout=_ANSWER_TIMEOUT_S) as connection,
         connection.makefile("rwb") as stream,
     ):
-        stream.write(b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%b\r\n*1\r\n$4\r\nPING\r\n" % (len(secret), secret))
-        stream.flush()
-        first = stream.readline().decode("utf-8", "replace").strip()
-        return first if first != "+OK" else stream.readline().decode("utf-8", "replace").strip()
+        answers: list[object] = []
+        for parts in (["AUTH", user, password], command):
+            encoded = [part.encode() for part in parts]
+            stream.write(b"*%d\r\n" % len(encoded))
+            stream.write(b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in encoded))
+            stream.flush()
+            answers.append(_answer(stream))
+            if answers[-1] != "+OK":
+                break
+        return answers
+
+
+def _answer(stream: BufferedIOBase) -> object:
+    line = stream.readline().decode("utf-8", "replace").strip()
+    if not line:
+        raise ConnectionResetError("the server closed the connection")
+    if line.startswith("$"):
+        length = int(line[1:])
+        return None if length < 0 else stream.read(length + 2)[:-2].decode("utf-8", "replace")
+    if line.startswith("*"):
+        return [_answer(stream) for _ in range(int(line[1:]))]
+    return line

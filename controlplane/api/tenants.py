@@ -37,6 +37,7 @@ VERBS = {
     "refresh": kinds.REFRESH,
     "suspend": kinds.SUSPEND,
     "resume": kinds.RESUME,
+    "rotate-credentials": kinds.ROTATE_CREDENTIALS,
 }
 CHOICES = {"lifecycle": states.LIFECYCLES, "health": states.HEALTHS, "billing": states.STANDINGS}
 EXAMPLE = OpenApiExample(
@@ -226,7 +227,8 @@ class TenantVerbApi(Api):
         "Queue an operation on a tenant's stack",
         tag="tenants",
         description="`suspend` ends the runtime and gives back the GPUs; databases and data stay. `resume` brings "
-        "them back. 409 where the tenant's lifecycle does not allow it.",
+        "them back. `rotate-credentials` renews the passwords, the admin key and the usage token without downtime; the "
+        "old ones end with the operation. 409 where the tenant's lifecycle does not allow it.",
         request=InputSerializer,
         parameters=[SLUG, in_path("verb", "what to do", enum=list(VERBS)), *IDEMPOTENT, LOCATION],
         answers={202: shapes.OperationAnswerShape},

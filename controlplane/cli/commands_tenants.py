@@ -134,6 +134,20 @@ def resume(
     _operate(slug, "resume", body, wait=wait, timeout_s=timeout, as_json=json_output)
 
 
+@app.command("rotate-credentials")
+def rotate_credentials(
+    slug: str,
+    reason: ReasonOption = "",
+    requires_approval: ApprovalFlag = False,
+    wait: WaitFlag = True,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
+    json_output: JsonFlag = False,
+) -> None:
+    """Renew passwords, admin key and usage token without downtime; the old ones end."""
+    body = {"reason": reason, "requires_approval": requires_approval}
+    _operate(slug, "rotate-credentials", body, wait=wait, timeout_s=timeout, as_json=json_output)
+
+
 @app.command()
 def delete(
     slug: str,

@@ -145,13 +145,20 @@ CAUSES: Final = (
         "runtime_not_ready",
         "the agent runtime does not become ready",
         "The detail has its last answer and the end of its log.",
-        patterns=(r"the runtime of tenant \S+ at \S+ is not ready",),
+        patterns=(
+            r"the runtime of tenant \S+ at \S+ is not ready",
+            r"a new process of the runtime of tenant \S+ did not become ready",
+        ),
     ),
     Cause(
         "server_setup_failed",
         "a database could not be set up",
         "The detail has the server's words.",
-        patterns=(r"initdb failed for", r"Postgres on port \d+ refused:", r"was made by Postgres \d+"),
+        patterns=(
+            r"initdb failed for",
+            r"(?:Postgres|Redis) on port \d+ (?:refused|does not answer)\b",
+            r"was made by Postgres \d+",
+        ),
     ),
     Cause(
         "unit_busy",

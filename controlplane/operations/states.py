@@ -48,9 +48,10 @@ PREVIEW: Final = "preview"
 REFRESH: Final = "refresh"
 SUSPEND: Final = "suspend"
 RESUME: Final = "resume"
+ROTATE_CREDENTIALS: Final = "rotate_credentials"
 DEPROVISION: Final = "deprovision"
 
-KINDS: Final = (PROVISION, UPDATE, PREVIEW, REFRESH, SUSPEND, RESUME, DEPROVISION)
+KINDS: Final = (PROVISION, UPDATE, PREVIEW, REFRESH, SUSPEND, RESUME, ROTATE_CREDENTIALS, DEPROVISION)
 ACTION_OF_KIND: Final[dict[str, Action]] = {
     PROVISION: "up",
     UPDATE: "up",
@@ -58,11 +59,12 @@ ACTION_OF_KIND: Final[dict[str, Action]] = {
     REFRESH: "refresh",
     SUSPEND: "up",
     RESUME: "up",
+    ROTATE_CREDENTIALS: "up",
     DEPROVISION: "destroy",
 }
 
 #: Kinds that look at what really exists before they plan: what died or was changed by hand is put right too.
-REFRESHING: Final = frozenset({UPDATE, SUSPEND, RESUME})
+REFRESHING: Final = frozenset({UPDATE, SUSPEND, RESUME, ROTATE_CREDENTIALS})
 
 # Steps, in the order an operation goes through them.
 STEP_PLAN: Final = "plan"
@@ -76,6 +78,7 @@ STEPS_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     REFRESH: (STEP_APPLY, STEP_RECORD),
     SUSPEND: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
     RESUME: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
+    ROTATE_CREDENTIALS: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
     DEPROVISION: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
 }
 

@@ -28,6 +28,7 @@ VERBS = {
     "refresh": operation_states.REFRESH,
     "suspend": operation_states.SUSPEND,
     "resume": operation_states.RESUME,
+    "rotate-credentials": operation_states.ROTATE_CREDENTIALS,
 }
 
 

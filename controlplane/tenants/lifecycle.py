@@ -7,7 +7,6 @@ from django.conf import settings
 
 from contracts.stack import StackOutputs, StackSecrets, StackSpec
 from controlplane.core import clock
-from controlplane.core.encryption import decrypt
 from controlplane.core.errors import Conflict, FreeholdError
 from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation, OperationEvent
@@ -19,13 +18,10 @@ from controlplane.tenants.health import runtime_probe_until
 from controlplane.tenants.leaks import leaks_find, restless_find
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.probing import looks_take
+from controlplane.tenants.rotation import credentials_read, credentials_settle
 from controlplane.tenants.stack_spec import stack_spec_of
 
 VERIFY_DEADLINE_S = 20.0
-
-
-def secrets_context(tenant_id: object) -> str:
-    return f"tenant-secrets:{tenant_id}"
 
 
 class TenantSubject:
@@ -35,15 +31,23 @@ class TenantSubject:
         return stack_spec_of(operation.tenant, kind=operation.kind)
 
     def secrets(self, *, operation: Operation) -> StackSecrets:
-        tenant = operation.tenant
-        sealed = decrypt(tenant.sealed_secrets, context=secrets_context(tenant.id))
-        return StackSecrets(**sealed, model_api_key=settings.MODEL_API_KEY or None)
+        sealed = credentials_read(operation.tenant)
+        return StackSecrets(
+            usage_token=sealed["usage_token"],
+            runtime_admin_key=sealed["runtime_admin_key"],
+            model_api_key=settings.MODEL_API_KEY or None,
+        )
 
     def started(self, *, operation: Operation, now: datetime) -> None:
         self._move(operation, "started", now)
 
     def finished(self, *, operation: Operation, now: datetime) -> None:
         self._move(operation, operation.state, now, halfway=_halfway(operation))
+        applied = operation_states.ACTION_OF_KIND[operation.kind] == "up"
+        if applied and operation.state == operation_states.SUCCEEDED:
+            tenant = Tenant.objects.select_for_update().get(pk=operation.tenant_id)
+            generation = StackSpec.model_validate(operation.spec).credentials
+            credentials_settle(tenant=tenant, generation=generation, actor="executor", now=now)
 
     def retry_check(self, *, operation: Operation) -> None:
         if operation.kind == "deprovision":

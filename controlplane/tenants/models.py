@@ -1,7 +1,7 @@
 """The tenant: a customer with a stack of its own."""
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
 from controlplane.core.ids import uuid7
 from controlplane.tenants import states
@@ -36,6 +36,9 @@ class Tenant(models.Model):
     slot = models.PositiveSmallIntegerField(null=True)
     sealed_secrets = models.TextField(blank=True)
     usage_key_id = models.UUIDField(null=True)
+    #: Generation of its credentials, and usage keys that earlier ones may still use; see rotation.py.
+    credentials = models.PositiveIntegerField(default=1, db_default=1)
+    retiring_usage_key_ids = models.JSONField(default=list, db_default=Value([], models.JSONField()))
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     activated_at = models.DateTimeField(null=True)

@@ -1,6 +1,5 @@
 """Changes to tenants. Each is one transaction: the row, the operation and the audit row, or nothing."""
 
-import secrets as token_source
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,21 +9,25 @@ from django.db import IntegrityError, transaction
 
 from controlplane.accounts.access import Principal, access_require_team
 from controlplane.accounts.models import ApiKey
-from controlplane.accounts.roles import USAGE_WRITE
-from controlplane.accounts.services import api_key_create
 from controlplane.core.audit import audit_record
 from controlplane.core.data_keys import data_keys_destroy
-from controlplane.core.encryption import decrypt, encrypt
 from controlplane.core.errors import Conflict, PreconditionFailed, RetryLater
 from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
 from controlplane.operations.services import operation_cancel, operation_create
 from controlplane.tenants import states
 from controlplane.tenants.approval import approval_rule
-from controlplane.tenants.lifecycle import protection_check, secrets_context
+from controlplane.tenants.lifecycle import protection_check
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.placement import local_slot_find
 from controlplane.tenants.plans import plans
+from controlplane.tenants.rotation import (
+    EARLIER,
+    credentials_make,
+    credentials_read,
+    credentials_renew,
+    retiring_revoke,
+)
 from controlplane.tenants.selectors import tenant_etag
 from controlplane.tenants.stack_spec import sizes_merge, stack_spec_of
 from controlplane.tenants.targets import region_default
@@ -84,7 +87,7 @@ def tenant_create(
                 created_at=now,
                 updated_at=now,
             )
-            _secrets_seal(tenant, actor=principal.actor, now=now)
+            credentials_make(tenant=tenant, actor=principal.actor, now=now)
             tenant.save(force_insert=True)
             operation = operation_create(
                 tenant_id=tenant.id,
@@ -169,11 +172,12 @@ def tenant_operate(
     reason: str = "",
     requires_approval: bool = False,
 ) -> Operation:
-    """Queues an update, preview, refresh, suspend or resume. Raises Conflict when the lifecycle does not allow it
-    now."""
+    """Queues an operation on the stack. Raises Conflict when the lifecycle does not allow it now."""
     with transaction.atomic():
         current = Tenant.objects.select_for_update().get(pk=tenant.pk)
         _accepts(current, kind)
+        if kind == operation_states.ROTATE_CREDENTIALS:
+            credentials_renew(tenant=current, actor=principal.actor, now=now)
         return _operation(current, kind, principal, now, reason, requires_approval)
 
 
@@ -211,15 +215,19 @@ def tenant_credentials_issue(
             if tenant.lifecycle == states.SUSPENDED
             else "",
         )
-    sealed = decrypt(tenant.sealed_secrets, context=secrets_context(tenant.id))
+    sealed = credentials_read(tenant)
     try:
-        response = httpx.post(
-            f"{tenant.runtime_url}/admin/keys",
-            json={"name": name},
-            headers={"x-api-key": sealed["runtime_admin_key"]},
-            timeout=10,
-            follow_redirects=False,
-        )
+        # While credentials change hands, an older process may answer, which knows the earlier key alone.
+        for admin_key in (sealed["runtime_admin_key"], *sealed.get(EARLIER, [])):
+            response = httpx.post(
+                f"{tenant.runtime_url}/admin/keys",
+                json={"name": name},
+                headers={"x-api-key": admin_key},
+                timeout=10,
+                follow_redirects=False,
+            )
+            if response.status_code != 401:
+                break
         response.raise_for_status()
         key = str(response.json()["api_key"])
     except (httpx.HTTPError, ValueError, KeyError) as error:
@@ -238,6 +246,7 @@ def tenant_credentials_forget(*, tenant: Tenant, actor: str, now: datetime) -> N
     """After deprovisioning: the usage token dies, and the sealed secrets go with the key that could open any copy."""
     if tenant.usage_key_id is not None:
         ApiKey.objects.filter(pk=tenant.usage_key_id, revoked_at__isnull=True).update(revoked_at=now)
+    retiring_revoke(tenant=tenant, now=now)
     Tenant.objects.filter(pk=tenant.pk).update(sealed_secrets="")
     data_keys_destroy(owner=tenant.pk, actor=actor, now=now)
     _audit(tenant, actor, "tenant.deprovisioned", now, {"slug": tenant.slug})
@@ -262,6 +271,10 @@ def _operation(
 #: (lifecycle, refused kind) -> what to do instead.
 _WAY_ON = {
     (states.SUSPENDED, operation_states.SUSPEND): "It rests already.",
+    (
+        states.SUSPENDED,
+        operation_states.ROTATE_CREDENTIALS,
+    ): "Resume it first: its runtime takes the new ones.",
     (states.ACTIVE, operation_states.RESUME): "It runs already. A suspend that still waits can be canceled.",
 }
 
@@ -277,20 +290,6 @@ def _accepts(tenant: Tenant, kind: str) -> None:
             ),
             extra={"lifecycle": tenant.lifecycle},
         )
-
-
-def _secrets_seal(tenant: Tenant, *, actor: str, now: datetime) -> None:
-    key, token = api_key_create(
-        team_id=tenant.team_id,
-        name=f"usage of {tenant.slug}",
-        scopes=[USAGE_WRITE],
-        tenant_ids=[tenant.id],
-        actor=actor,
-        now=now,
-    )
-    tenant.usage_key_id = key.id
-    sealed = {"usage_token": token, "runtime_admin_key": f"fhr_{token_source.token_urlsafe(32)}"}
-    tenant.sealed_secrets = encrypt(sealed, context=secrets_context(tenant.id), owner=tenant.id)
 
 
 def _slug_taken(slug: str) -> Conflict:

@@ -58,6 +58,7 @@ def stack_spec_of(tenant: Tenant, *, kind: str) -> StackSpec:
             usage_url=f"{settings.FREEHOLD_PUBLIC_URL}/api/v1/usage/events",
         ),
         labels=tenant.labels,
+        credentials=tenant.credentials,
         suspended=power_off(tenant.lifecycle, kind=kind),
         local=local_placement(slug=tenant.slug, slot=tenant.slot) if tenant.slot is not None else None,
     )

@@ -68,6 +68,8 @@ ACCEPTS: Final[dict[str, frozenset[str]]] = {
     "update": frozenset({ACTIVE, FAILED, SUSPENDED}),
     "suspend": frozenset({ACTIVE, FAILED}),
     "resume": frozenset({SUSPENDED, FAILED}),
+    # The runtime must be there to take them.
+    "rotate_credentials": frozenset({ACTIVE}),
     "preview": frozenset({ACTIVE, FAILED, SUSPENDED}),
     "refresh": frozenset({ACTIVE, FAILED, SUSPENDED}),
     "deprovision": frozenset({REQUESTED, ACTIVE, SUSPENDED, FAILED, DEPROVISIONING}),

@@ -32,6 +32,7 @@ class LocalCache(pulumi.ComponentResource):
                 "data_dir": site.folder("cache"),
                 "port": self._port,
                 "max_memory_mb": args.size.max_memory_mb,
+                "credentials": site.credentials,
             },
             pulumi.ResourceOptions(parent=self),
         )

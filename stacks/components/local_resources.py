@@ -16,6 +16,8 @@ class LocalSite:
 
     tenant: str
     placement: LocalPlacement
+    credentials: int = 1
+    """Generation of all the tenant's passwords."""
 
     @classmethod
     def of(cls, spec: StackSpec) -> "LocalSite":
@@ -24,7 +26,7 @@ class LocalSite:
                 f"the spec of tenant {spec.slug} has no `local` placement: the target local needs its "
                 "data_dir and ports"
             )
-        return cls(tenant=spec.slug, placement=spec.local)
+        return cls(tenant=spec.slug, placement=spec.local, credentials=spec.credentials)
 
     def folder(self, part: str) -> str:
         return str(Path(self.placement.data_dir) / part)
@@ -49,6 +51,11 @@ class RedisServer(pulumi.CustomResource):
 
     def __init__(self, name: str, inputs: dict[str, Any], opts: pulumi.ResourceOptions) -> None:
         super().__init__("local:index:RedisServer", name, {**inputs, "url": None}, opts)
+
+
+class CredentialRetirement(pulumi.CustomResource):
+    def __init__(self, name: str, inputs: dict[str, Any], opts: pulumi.ResourceOptions) -> None:
+        super().__init__("local:index:CredentialRetirement", name, inputs, opts)
 
 
 class GpuAllocation(pulumi.CustomResource):

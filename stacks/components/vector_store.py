@@ -35,6 +35,7 @@ class LocalVectorStore(pulumi.ComponentResource):
                 "port": self._port,
                 "database": args.database,
                 "owner": args.owner,
+                "credentials": site.credentials,
                 "max_connections": args.size.max_connections,
                 "shared_buffers_mb": args.size.shared_buffers_mb,
                 "extensions": ["vector"],

@@ -8,7 +8,7 @@ import pulumi
 from contracts.stack import BillableResource, Existing, StackOutputs, StackSecrets, StackSpec
 from stacks.components.cache import CacheArgs, LocalCache
 from stacks.components.gpu_pool import GpuPoolArgs, LocalGpuPool, gpu_billable
-from stacks.components.local_resources import DataDirectory, LocalSite
+from stacks.components.local_resources import CredentialRetirement, DataDirectory, LocalSite
 from stacks.components.postgres import LocalPostgres, PostgresArgs
 from stacks.components.runtime import LocalRuntime, RuntimeArgs
 from stacks.components.vector_store import LocalVectorStore, VectorStoreArgs
@@ -55,6 +55,16 @@ def program(spec: StackSpec, secrets: StackSecrets) -> Callable[[], None]:
         )
         after = pulumi.ResourceOptions(depends_on=[directory, runtime])
         gpus = taken or LocalGpuPool("gpu-pool", pool, site, after)
+
+        CredentialRetirement(
+            "earlier-credentials",
+            {
+                "tenant": site.tenant,
+                "folders": [site.folder(part) for part in ("postgres", "cache", "vector")],
+                "credentials": spec.credentials,
+            },
+            after,
+        )
 
         def outputs(known: dict[str, Any]) -> dict[str, Any]:
             return StackOutputs(

@@ -20,6 +20,7 @@ TENANT_POSTS = {
     "operate/refresh/": {},
     "operate/suspend/": {"confirm": "on"},
     "operate/resume/": {},
+    "operate/rotate-credentials/": {},
 }
 OPERATION_VERBS = ("approve", "reject", "cancel", "retry")
 

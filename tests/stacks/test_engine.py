@@ -46,30 +46,30 @@ def test_a_tenant_lives_is_hurt_recovers_and_leaves_nothing(engine: Engine) -> N
     host = Host(engine.tenants)
 
     created = stack.up()
-    assert created.summary.resource_changes == {"create": 12}
+    assert created.summary.resource_changes == {"create": 13}
     _check_outputs(created.outputs, spec)
     _check_no_plaintext(stack, engine, created.outputs)
     database = created.outputs["postgres_url"].value
     sql(database, "CREATE TABLE kept AS SELECT 7 AS n")
-    assert stack.preview().change_summary == {"same": 12}
+    assert stack.preview().change_summary == {"same": 13}
 
     os.kill(pids(host)["acme/postgres"], signal.SIGKILL)
     refreshed = stack.refresh()
-    assert refreshed.summary.resource_changes == {"same": 11, "update": 1}
+    assert refreshed.summary.resource_changes == {"same": 12, "update": 1}
     planned = stack.preview()
-    assert planned.change_summary == {"same": 11, "update": 1}
+    assert planned.change_summary == {"same": 12, "update": 1}
     repaired = stack.up()
-    assert repaired.summary.resource_changes == {"same": 11, "update": 1}
+    assert repaired.summary.resource_changes == {"same": 12, "update": 1}
     assert repaired.outputs["postgres_url"].value == database
     assert sql(database, "SELECT n FROM kept") == (7,)
 
     grown = engine.stack(spec.model_copy(update={"postgres": PostgresSize(max_connections=60)})).up()
-    assert grown.summary.resource_changes == {"same": 11, "update": 1}
+    assert grown.summary.resource_changes == {"same": 12, "update": 1}
     assert sql(database, "SHOW max_connections") == ("60",)
     assert sql(database, "SELECT n FROM kept") == (7,)
 
     destroyed = stack.destroy()
-    assert destroyed.summary.resource_changes == {"delete": 12}
+    assert destroyed.summary.resource_changes == {"delete": 13}
     assert not (engine.tenants / "acme").exists()
     assert processes_marked(str(engine.tenants)) == []
     ports = spec.local.ports if spec.local else None
@@ -102,7 +102,7 @@ def test_moving_a_server_to_another_port_is_previewed_and_carried_to_the_runtime
     sql(created.outputs["postgres_url"].value, "CREATE TABLE kept AS SELECT 7 AS n")
     ports = spec.local.ports.model_copy(update={"postgres": free_port()})
     moved = engine.stack(spec.model_copy(update={"local": spec.local.model_copy(update={"ports": ports})}))
-    assert moved.preview().change_summary == {"same": 10, "update": 2}
+    assert moved.preview().change_summary == {"same": 11, "update": 2}
     outputs = moved.up().outputs
     assert f":{ports.postgres}/" in outputs["postgres_url"].value
     assert sql(outputs["postgres_url"].value, "SELECT n FROM kept") == (7,)
@@ -153,8 +153,8 @@ def test_the_machine_is_halted_and_booted_again(engine: Engine) -> None:
     assert host("boot") == booted
     assert sql(url, "SELECT n FROM kept") == (7,)
     # A boot changed nothing the engine would want to change back.
-    assert stack.refresh().summary.resource_changes == {"same": 12}
-    assert stack.preview().change_summary == {"same": 12}
+    assert stack.refresh().summary.resource_changes == {"same": 13}
+    assert stack.preview().change_summary == {"same": 13}
     stack.destroy()
 
 
@@ -184,7 +184,7 @@ def test_a_killed_engine_leaves_what_the_next_one_adopts(engine: Engine) -> None
     assert _adopt_pending(stack) >= 1
     assert stack.up().summary.resource_changes is not None
     assert len(pids(Host(engine.tenants))) == 4
-    assert stack.preview().change_summary == {"same": 12}
+    assert stack.preview().change_summary == {"same": 13}
     stack.destroy()
     assert not (engine.tenants / "acme").exists()
 
@@ -303,5 +303,5 @@ def _check_no_plaintext(stack: auto.Stack, engine: Engine, outputs: auto.OutputM
 
 def test_a_plan_alone_makes_nothing_on_the_machine(engine: Engine) -> None:
     stack = engine.stack(engine.spec("acme"))
-    assert stack.preview().change_summary == {"create": 12}
+    assert stack.preview().change_summary == {"create": 13}
     assert not engine.tenants.exists()

@@ -16,6 +16,7 @@ from stacks.providers.local.inputs import (
     Inputs,
     PostgresInputs,
     RedisInputs,
+    RetirementInputs,
     RuntimeInputs,
 )
 from stacks.providers.local.runtime_unit import RuntimeUnit
@@ -184,6 +185,38 @@ class RuntimeHandler(UnitHandler[RuntimeInputs]):
         return {**super().predict(inputs), "url": f"http://127.0.0.1:{inputs['port']}"}
 
 
+class RetirementHandler(Handler[RetirementInputs]):
+    """Ends the credentials of earlier generations: the last resource of the program, once nobody uses them.
+
+    `retired` is looked up and not remembered: one that was killed in the middle is adopted as not done.
+    """
+
+    MODEL = RetirementInputs
+
+    def repairs(self, inputs: Values) -> Mapping[str, Any]:
+        return {"retired": True}
+
+    def identify(self, inputs: Values) -> str:
+        return f"{inputs['tenant']}/credentials"
+
+    def create(self, inputs: RetirementInputs) -> Values:
+        for folder in map(Path, inputs.folders):
+            with unit_lock(folder):
+                for unit in _units_at(folder):
+                    unit.retire(keep=inputs.credentials)
+        return {**inputs.plain(), "retired": True}
+
+    def read(self, identity: str, known: Values) -> Values | None:
+        if not known:
+            return None
+        keep = int(known.get("credentials", 1))
+        units = [unit for folder in known.get("folders", []) for unit in _units_at(Path(folder))]
+        return {**known, "retired": all(unit.retired(keep=keep) for unit in units)}
+
+    def delete(self, identity: str, known: Values) -> None:
+        return
+
+
 class GpuHandler(Handler[GpuInputs]):
     """A number of this machine's GPUs for one tenant alone; none is a valid answer, and the note says so."""
 
@@ -214,6 +247,7 @@ HANDLERS: dict[str, Handler[Any]] = {
     "local:index:RedisServer": RedisHandler(),
     "local:index:GpuAllocation": GpuHandler(),
     "local:index:RuntimeProcess": RuntimeHandler(),
+    "local:index:CredentialRetirement": RetirementHandler(),
 }
 
 
@@ -227,6 +261,11 @@ def physical_id(resource_type: str, inputs: Values) -> str:
     if handler is None:
         raise InputInvalid(f"the provider has no resource type {resource_type}: it has {', '.join(HANDLERS)}")
     return handler.identify(inputs)
+
+
+def _units_at(folder: Path) -> list[Unit]:
+    file = unit_read(folder) if folder.is_dir() else None
+    return [] if file is None else [unit_of(file)]
 
 
 def _remove(folder: Path) -> None:

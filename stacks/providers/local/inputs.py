@@ -10,6 +10,7 @@ from contracts.base import Contract
 from contracts.stack import Port, Slug
 
 DatabaseName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+Generation = Annotated[int, Field(ge=1, le=1_000_000)]
 Secret = Annotated[str | None, Field(repr=False, min_length=1)]
 
 
@@ -58,6 +59,7 @@ class PostgresInputs(UnitInputs):
     owner: DatabaseName = "agents"
     max_connections: Annotated[int, Field(ge=10, le=1000)] = 50
     shared_buffers_mb: Annotated[int, Field(ge=8, le=65536)] = 16
+    credentials: Generation = 1
     extensions: tuple[Literal["vector"], ...] = ()
 
 
@@ -65,6 +67,7 @@ class RedisInputs(UnitInputs):
     version: Literal["6.2"] = "6.2"
     max_memory_mb: Annotated[int, Field(ge=8, le=1048576)] = 64
     persist: bool = True
+    credentials: Generation = 1
 
 
 class RuntimeInputs(UnitInputs):
@@ -90,6 +93,19 @@ class RuntimeInputs(UnitInputs):
     admin_key: Secret = None
     usage_token: Secret = None
     model_api_key: Secret = None
+
+
+class RetirementInputs(Inputs):
+    folders: tuple[str, ...]
+    credentials: Generation = 1
+
+    @field_validator("folders")
+    @classmethod
+    def _belong_to_the_tenant(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        slug = info.data.get("tenant")
+        if any(not os.path.isabs(folder) or slug not in Path(folder).parts for folder in value):
+            raise ValueError(f"must lie in a folder named after the tenant ({slug})")
+        return value
 
 
 class GpuInputs(Inputs):

@@ -175,7 +175,7 @@ _REPLACING = {
 }
 
 #: Inputs that a server's address is made of.
-_ADDRESS = ("port", "database", "owner")
+_ADDRESS = ("port", "database", "owner", "credentials")
 
 
 def _handler(resource_type: str) -> Handler[Any]:
@@ -192,6 +192,8 @@ def _predict_update(handler: Handler[Any], state: Values, inputs: Values) -> Val
     computed = {name: state.get(name, UNKNOWN) for name in handler.COMPUTED}
     if "url" in computed and any(state.get(name) != inputs.get(name) for name in _ADDRESS):
         computed["url"] = UNKNOWN
+    if "password" in computed and state.get("credentials", 1) != inputs.get("credentials"):
+        computed["password"] = UNKNOWN
     if "gpus" in computed and state.get("count") != inputs.get("count"):
         computed |= {"gpus": UNKNOWN, "note": UNKNOWN, "since": UNKNOWN}
     return computed | handler.predict(inputs)

@@ -101,6 +101,24 @@ def secret_ensure(path: Path) -> bool:
     return True
 
 
+def secret_path(folder: Path, name: str, generation: int) -> Path:
+    """Where the secret of a generation lies: `owner.password` at first, then `owner-2.password`."""
+    return folder / (f"{name}.password" if generation == 1 else f"{name}-{generation}.password")
+
+
+def secrets_forget(folder: Path, name: str, *, keep: int) -> None:
+    """Remove the secrets of all generations but one."""
+    for path in secrets_others(folder, name, keep=keep):
+        path.unlink(missing_ok=True)
+
+
+def secrets_others(folder: Path, name: str, *, keep: int) -> list[Path]:
+    """The secrets of all generations but one."""
+    kept = secret_path(folder, name, keep)
+    found = [folder / f"{name}.password", *folder.glob(f"{name}-*.password")]
+    return [path for path in found if path != kept and path.exists()]
+
+
 def secret_read(path: Path) -> str:
     """UnitBroken when the file is gone: only destroying the resource helps then."""
     try:

@@ -1,11 +1,12 @@
 """The kinds of unit, and the one way to bring a unit to a wanted state."""
 
+import secrets
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from embedded.databases import database_ensure
+from embedded.databases import database_ensure, login_ensure, logins_retire
 from embedded.postgres import (
     PostgresServer,
     postgres_init,
@@ -17,19 +18,26 @@ from embedded.postgres import (
 )
 from embedded.processes import ProcessIdentity
 from embedded.redis import (
+    KEEPER,
     RedisServer,
+    redis_has_keeper,
     redis_ready,
     redis_running,
     redis_start,
     redis_stop,
     redis_url,
+    redis_user_ensure,
+    redis_users_retire,
 )
 from stacks.providers.local.inputs import PostgresInputs, RedisInputs, UnitInputs
 from stacks.providers.local.unitfile import (
     UnitFile,
     folder_make,
     secret_ensure,
+    secret_path,
     secret_read,
+    secrets_forget,
+    secrets_others,
     unit_lock,
     unit_read,
     unit_write,
@@ -42,6 +50,7 @@ LOG_FILE = "server.log"
 SUPERUSER_PASSWORD_FILE = "superuser.password"  # noqa: S105 - a file's name
 OWNER_PASSWORD_FILE = "owner.password"  # noqa: S105
 REDIS_PASSWORD_FILE = "redis.password"  # noqa: S105
+REDIS_KEEPER_FILE = "keeper.password"
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,14 @@ class Unit(ABC):
         """What is done once it is ready, after a change (not at every boot)."""
         return
 
+    def retire(self, *, keep: int) -> None:
+        """Credentials of all generations but `keep` open nothing any more."""
+        return
+
+    def retired(self, *, keep: int) -> bool:
+        """Whether that was done to its end."""
+        return True
+
     def file(self) -> UnitFile:
         return UnitFile(
             kind=self.KIND,
@@ -119,6 +136,7 @@ class PostgresUnit(Unit):
     """A Postgres server with one database and its owner, an ordinary role."""
 
     KIND = "postgres"
+    LIVE = frozenset({"credentials"})
     inputs: PostgresInputs
 
     @property
@@ -135,7 +153,7 @@ class PostgresUnit(Unit):
         if not self.server.data_dir.exists():
             # On disk before the server that knows no other password.
             secret_ensure(self.folder / SUPERUSER_PASSWORD_FILE)
-        secret_ensure(self.folder / OWNER_PASSWORD_FILE)
+        secret_ensure(self._login_file())
         postgres_init(self.server, password=self._superuser_password())
         return False
 
@@ -144,14 +162,37 @@ class PostgresUnit(Unit):
         postgres_ready(self.server, self._superuser_password(), READY_WAIT_S, identity=identity)
 
     def settle(self) -> None:
+        owners = self.folder / OWNER_PASSWORD_FILE
         database_ensure(
             self.server,
             self._superuser_password(),
             database=self.inputs.database,
             owner=self.inputs.owner,
-            owner_password=self._owner_password(),
+            # Retired, it logs in no more, whatever its password: this one is told to nobody.
+            owner_password=secret_read(owners) if owners.exists() else secrets.token_urlsafe(32),
             extensions=self.inputs.extensions,
         )
+        if self.inputs.credentials > 1:
+            login_ensure(
+                self.server,
+                self._superuser_password(),
+                login=self._login(self.inputs.credentials),
+                owner=self.inputs.owner,
+                login_password=self._login_password(),
+            )
+
+    def retire(self, *, keep: int) -> None:
+        logins_retire(
+            self.server,
+            self._superuser_password(),
+            database=self.inputs.database,
+            owner=self.inputs.owner,
+            keep=self._login(keep),
+        )
+        secrets_forget(self.folder, "owner", keep=keep)
+
+    def retired(self, *, keep: int) -> bool:
+        return not secrets_others(self.folder, "owner", keep=keep)
 
     def running(self) -> ProcessIdentity | None:
         return postgres_running(self.server)
@@ -160,20 +201,29 @@ class PostgresUnit(Unit):
         postgres_stop(self.server, STOP_GRACE_S)
 
     def computed(self) -> dict[str, Any]:
-        password = self._owner_password()
-        url = postgres_url(self.server, password, self.inputs.database, user=self.inputs.owner)
+        password = self._login_password()
+        login = self._login(self.inputs.credentials)
+        url = postgres_url(self.server, password, self.inputs.database, user=login)
         return {"password": password, "superuser_password": self._superuser_password(), "url": url}
 
     def _superuser_password(self) -> str:
         return secret_read(self.folder / SUPERUSER_PASSWORD_FILE)
 
-    def _owner_password(self) -> str:
-        return secret_read(self.folder / OWNER_PASSWORD_FILE)
+    def _login(self, generation: int) -> str:
+        """Who logs in: the owner itself at first, then roles that act as it."""
+        return self.inputs.owner if generation == 1 else f"{self.inputs.owner}_g{generation}"
+
+    def _login_file(self) -> Path:
+        return secret_path(self.folder, "owner", self.inputs.credentials)
+
+    def _login_password(self) -> str:
+        return secret_read(self._login_file())
 
 
 @dataclass(frozen=True)
 class RedisUnit(Unit):
     KIND = "redis"
+    LIVE = frozenset({"credentials"})
     inputs: RedisInputs
 
     @property
@@ -187,11 +237,24 @@ class RedisUnit(Unit):
         )
 
     def prepare(self) -> bool:
-        return secret_ensure(self.folder / REDIS_PASSWORD_FILE)
+        secret_ensure(self._password_file())
+        secret_ensure(self.folder / REDIS_KEEPER_FILE)
+        return not redis_has_keeper(self.server)
 
     def start(self) -> None:
-        identity = redis_start(self.server, password=self._password())
-        redis_ready(self.server, self._password(), READY_WAIT_S, identity=identity)
+        identity = redis_start(self.server, password=self._first_password(), users=self._users())
+        # By the keeper, as the newest user is let in only afterwards.
+        redis_ready(self.server, self._keeper(), READY_WAIT_S, identity=identity, user=KEEPER)
+
+    def settle(self) -> None:
+        redis_user_ensure(self.server, keeper=self._keeper(), user=self._user(), password=self._password())
+
+    def retire(self, *, keep: int) -> None:
+        redis_users_retire(self.server, keeper=self._keeper(), keep=_redis_user(keep))
+        secrets_forget(self.folder, "redis", keep=keep)
+
+    def retired(self, *, keep: int) -> bool:
+        return not secrets_others(self.folder, "redis", keep=keep)
 
     def running(self) -> ProcessIdentity | None:
         return redis_running(self.server)
@@ -201,10 +264,35 @@ class RedisUnit(Unit):
 
     def computed(self) -> dict[str, Any]:
         password = self._password()
-        return {"password": password, "url": redis_url(self.server, password)}
+        return {"password": password, "url": redis_url(self.server, password, user=self._user())}
+
+    def _user(self) -> str:
+        return _redis_user(self.inputs.credentials)
+
+    def _users(self) -> dict[str, str]:
+        """Everybody who may log in now beside the first one: name -> password."""
+        users = {KEEPER: self._keeper()}
+        for path in self.folder.glob("redis-*.password"):
+            users[_redis_user(int(path.stem.partition("-")[2]))] = secret_read(path)
+        return users
+
+    def _first_password(self) -> str | None:
+        first = self.folder / REDIS_PASSWORD_FILE
+        # Nobody there: it was retired, unless it is the one in use, whose loss is an error.
+        return secret_read(first) if first.exists() or self.inputs.credentials == 1 else None
+
+    def _password_file(self) -> Path:
+        return secret_path(self.folder, "redis", self.inputs.credentials)
 
     def _password(self) -> str:
-        return secret_read(self.folder / REDIS_PASSWORD_FILE)
+        return secret_read(self._password_file())
+
+    def _keeper(self) -> str:
+        return secret_read(self.folder / REDIS_KEEPER_FILE)
+
+
+def _redis_user(generation: int) -> str:
+    return "default" if generation == 1 else f"g{generation}"
 
 
 def unit_converge(unit: Unit) -> None:

@@ -31,6 +31,7 @@ WRITES = [
     ("POST", "/tenants/acme/refresh", {}),
     ("POST", "/tenants/acme/suspend", {}),
     ("POST", "/tenants/acme/resume", {}),
+    ("POST", "/tenants/acme/rotate-credentials", {}),
     ("POST", "/tenants/acme/credentials", {}),
     ("POST", "/operations/{operation}/cancel", {}),
     ("POST", "/operations/{operation}/retry", {}),

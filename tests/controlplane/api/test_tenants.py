@@ -143,7 +143,7 @@ def test_enterprise_is_protected_from_the_start(owner: Person) -> None:
 
 def test_no_secret_in_any_answer(acme: Acme, owner: Person) -> None:
     from controlplane.core.encryption import decrypt
-    from controlplane.tenants.lifecycle import secrets_context
+    from controlplane.tenants.rotation import secrets_context
 
     tenant, operation = acme
     secrets = decrypt(tenant.sealed_secrets, context=secrets_context(tenant.id)).values()

@@ -24,8 +24,8 @@ from controlplane.core.operator_keys import operator_keys
 from controlplane.core.renewal import data_keys_retire, encryption_report, sealed_values_renew
 from controlplane.core.sealed import SEALED_FIELDS, fields_named_like_secrets
 from controlplane.operations.models import Operation
-from controlplane.tenants.lifecycle import secrets_context
 from controlplane.tenants.models import Tenant
+from controlplane.tenants.rotation import secrets_context
 from tests.support.people import Person
 
 OLD, NEW = "an operator's key of thirty-two letters", "another operator's key, also long enough"
