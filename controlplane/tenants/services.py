@@ -18,6 +18,7 @@ from controlplane.operations.services import operation_cancel, operation_create
 from controlplane.tenants import states
 from controlplane.tenants.approval import approval_rule
 from controlplane.tenants.lifecycle import protection_check
+from controlplane.tenants.locks import tenant_and_operations_lock
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.placement import local_slot_find
 from controlplane.tenants.plans import plans
@@ -186,9 +187,7 @@ def tenant_delete(*, principal: Principal, tenant: Tenant, now: datetime, reason
     """Cancels what still waits and queues the deprovisioning. Raises Conflict while protected, while a
     deprovisioning is under way, or while what runs does not allow it; then nothing is canceled either."""
     open_ones = Operation.objects.filter(tenant_id=tenant.pk, state__in=operation_states.OPEN)
-    # Operations are locked before their tenant, as by whoever claims one: the other order could deadlock.
-    list(open_ones.select_for_update().order_by("pk"))
-    current = Tenant.objects.select_for_update().get(pk=tenant.pk)
+    current = tenant_and_operations_lock(tenant.pk)
     protection_check(current)
     if open_ones.filter(kind=operation_states.DEPROVISION).exists():
         raise Conflict(f"{current.slug} is being deleted already.", code="already_deleting")
