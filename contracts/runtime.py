@@ -15,6 +15,8 @@ class RuntimeConfig(Contract):
     """
 
     version: str
+    python: str | None = None
+    """Interpreter of the environment that this version is installed in; None: the control plane's own."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     manifest: str | None = None
     model: str = "offline-rules-1"

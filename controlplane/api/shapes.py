@@ -71,7 +71,9 @@ def page_of(shape: type[Shape]) -> serializers.Serializer[Any]:
 
 class StackShape(Shape):
     name = CharField()
-    program_version = CharField(allow_null=True)
+    program_version = CharField(
+        allow_null=True, help_text="the runtime's release that the last operation brought"
+    )
     state_version = IntegerField()
     last_operation = UUIDField(allow_null=True)
 
@@ -90,6 +92,7 @@ class TenantShape(Shape):
     labels = serializers.DictField(child=CharField(allow_blank=True))
     overrides = serializers.DictField(child=AnyField())
     deletion_protection = BooleanField()
+    runtime_version = CharField(help_text="the runtime's release that it is pinned to")
     runtime_url = serializers.URLField(allow_null=True, help_text="null until the tenant is provisioned")
     stack = StackShape()
     created_at = DateTimeField()

@@ -24,6 +24,7 @@ from controlplane.api.document import (
 )
 from controlplane.api.idempotency import Answer
 from controlplane.core import clock
+from controlplane.core.errors import ValidationFailed
 from controlplane.operations import states as kinds
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import operation_representation, operations_visible, stack_of
@@ -38,6 +39,7 @@ VERBS = {
     "suspend": kinds.SUSPEND,
     "resume": kinds.RESUME,
     "rotate-credentials": kinds.ROTATE_CREDENTIALS,
+    "upgrade": kinds.UPGRADE,
 }
 CHOICES = {"lifecycle": states.LIFECYCLES, "health": states.HEALTHS, "billing": states.STANDINGS}
 EXAMPLE = OpenApiExample(
@@ -147,6 +149,7 @@ class TenantApi(Api):
         labels = LabelsField(required=False)
         plan = serializers.CharField(max_length=40, required=False)
         overrides = serializers.DictField(required=False)
+        runtime_version = serializers.CharField(max_length=64, required=False)
         deletion_protection = serializers.BooleanField(required=False)
 
     @documented(
@@ -221,6 +224,9 @@ class TenantVerbApi(Api):
     class InputSerializer(serializers.Serializer[Any]):
         reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
         requires_approval = serializers.BooleanField(required=False)
+        version = serializers.CharField(
+            max_length=64, required=False, help_text="of an upgrade: to this release of the runtime"
+        )
 
     @documented(
         "tenants_operate",
@@ -228,7 +234,8 @@ class TenantVerbApi(Api):
         tag="tenants",
         description="`suspend` ends the runtime and gives back the GPUs; databases and data stay. `resume` brings "
         "them back. `rotate-credentials` renews the passwords, the admin key and the usage token without downtime; the "
-        "old ones end with the operation. 409 where the tenant's lifecycle does not allow it.",
+        "old ones end with the operation. `upgrade` moves the runtime to the release that the control plane ships, or "
+        "to `version`; 422 names those it knows. 409 where the tenant's lifecycle does not allow it.",
         request=InputSerializer,
         parameters=[SLUG, in_path("verb", "what to do", enum=list(VERBS)), *IDEMPOTENT, LOCATION],
         answers={202: shapes.OperationAnswerShape},
@@ -237,6 +244,9 @@ class TenantVerbApi(Api):
     def post(self, request: Request, slug: str, verb: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
         body = self.checked(self.InputSerializer)
+        if "version" in body and VERBS[verb] != kinds.UPGRADE:
+            detail = "belongs to an upgrade"
+            raise ValidationFailed(f"version: {detail}.", errors=[{"pointer": "/version", "detail": detail}])
 
         def work() -> Answer:
             operation = services.tenant_operate(

@@ -73,6 +73,7 @@ def show(slug: str, json_output: JsonFlag = False) -> None:
 def update(
     slug: str,
     plan: Annotated[str | None, typer.Option(help="Change to this plan")] = None,
+    runtime_version: Annotated[str | None, typer.Option(help="Change to this release of the runtime")] = None,
     name: Annotated[str | None, typer.Option(help="Change the customer's name")] = None,
     deletion_protection: Annotated[
         bool | None, typer.Option(help="Protect against deletion, or lift it")
@@ -83,7 +84,12 @@ def update(
 ) -> None:
     """Change a tenant; without options, bring its stack back to what it should be."""
     api = api_connect()
-    given = {"plan": plan, "name": name, "deletion_protection": deletion_protection}
+    given = {
+        "plan": plan,
+        "runtime_version": runtime_version,
+        "name": name,
+        "deletion_protection": deletion_protection,
+    }
     changes = {key: value for key, value in given.items() if value is not None}
     answer = (
         api.call("PATCH", f"tenants/{segment(slug)}", body=changes)
@@ -146,6 +152,24 @@ def rotate_credentials(
     """Renew passwords, admin key and usage token without downtime; the old ones end."""
     body = {"reason": reason, "requires_approval": requires_approval}
     _operate(slug, "rotate-credentials", body, wait=wait, timeout_s=timeout, as_json=json_output)
+
+
+@app.command()
+def upgrade(
+    slug: str,
+    version: Annotated[
+        str | None, typer.Option(help="To this release of the runtime; without it, to the one shipped")
+    ] = None,
+    reason: ReasonOption = "",
+    requires_approval: ApprovalFlag = False,
+    wait: WaitFlag = True,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
+    json_output: JsonFlag = False,
+) -> None:
+    """Move a tenant's runtime to another release, without downtime."""
+    body: dict[str, Any] = {"reason": reason, "requires_approval": requires_approval}
+    body |= {"version": version} if version else {}
+    _operate(slug, "upgrade", body, wait=wait, timeout_s=timeout, as_json=json_output)
 
 
 @app.command()

@@ -173,6 +173,13 @@ CAUSES: Final = (
         patterns=(r"is not a unit file", r"so nobody can log in to what it opens", r"is of the unknown kind"),
     ),
     Cause(
+        "release_missing",
+        "the release of the runtime that the tenant is pinned to is not installed",
+        "Install it where the detail says and retry, or move the tenant on.",
+        command="freehold tenants upgrade SLUG",
+        patterns=(r"release \S+ of the runtime is not installed",),
+    ),
+    Cause(
         "permission_denied",
         "a file or folder may not be used by the user that Freehold runs as",
         "Mend its owner or mode; the detail names it.",

@@ -49,9 +49,20 @@ REFRESH: Final = "refresh"
 SUSPEND: Final = "suspend"
 RESUME: Final = "resume"
 ROTATE_CREDENTIALS: Final = "rotate_credentials"
+UPGRADE: Final = "upgrade"
 DEPROVISION: Final = "deprovision"
 
-KINDS: Final = (PROVISION, UPDATE, PREVIEW, REFRESH, SUSPEND, RESUME, ROTATE_CREDENTIALS, DEPROVISION)
+KINDS: Final = (
+    PROVISION,
+    UPDATE,
+    PREVIEW,
+    REFRESH,
+    SUSPEND,
+    RESUME,
+    ROTATE_CREDENTIALS,
+    UPGRADE,
+    DEPROVISION,
+)
 ACTION_OF_KIND: Final[dict[str, Action]] = {
     PROVISION: "up",
     UPDATE: "up",
@@ -60,11 +71,12 @@ ACTION_OF_KIND: Final[dict[str, Action]] = {
     SUSPEND: "up",
     RESUME: "up",
     ROTATE_CREDENTIALS: "up",
+    UPGRADE: "up",
     DEPROVISION: "destroy",
 }
 
 #: Kinds that look at what really exists before they plan: what died or was changed by hand is put right too.
-REFRESHING: Final = frozenset({UPDATE, SUSPEND, RESUME, ROTATE_CREDENTIALS})
+REFRESHING: Final = frozenset({UPDATE, SUSPEND, RESUME, ROTATE_CREDENTIALS, UPGRADE})
 
 # Steps, in the order an operation goes through them.
 STEP_PLAN: Final = "plan"
@@ -79,6 +91,7 @@ STEPS_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     SUSPEND: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
     RESUME: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
     ROTATE_CREDENTIALS: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
+    UPGRADE: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
     DEPROVISION: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
 }
 

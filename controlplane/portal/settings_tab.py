@@ -13,6 +13,7 @@ from controlplane.portal.pages import act, page
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants import states
 from controlplane.tenants.models import Tenant
+from controlplane.tenants.releases import release_of, releases_known
 from controlplane.tenants.selectors import tenant_get
 from controlplane.tenants.services import (
     tenant_credentials_issue,
@@ -29,6 +30,7 @@ VERBS = {
     "suspend": operation_states.SUSPEND,
     "resume": operation_states.RESUME,
     "rotate-credentials": operation_states.ROTATE_CREDENTIALS,
+    "upgrade": operation_states.UPGRADE,
 }
 
 
@@ -52,6 +54,8 @@ def _settings(
         "accepts_operations": tenant.lifecycle in states.ACCEPTS["update"],
         "accepts": [kind for kind, lifecycles in states.ACCEPTS.items() if tenant.lifecycle in lifecycles],
         "accepts_deletion": tenant.lifecycle in states.ACCEPTS["deprovision"],
+        "release": release_of(tenant),
+        "releases": releases_known(),
         "is_active": tenant.lifecycle == states.ACTIVE,
     }
     return tenant_frame(
@@ -101,6 +105,7 @@ def tenant_operation_new(request: HttpRequest, principal: Principal, slug: str, 
             kind=VERBS[verb],
             reason=request.POST.get("reason", "")[:500],
             requires_approval=request.POST.get("requires_approval") == "on",
+            version=request.POST.get("version") or None,
             now=clock.now(),
         )
         return reverse("portal:operation", args=[operation.id])

@@ -85,6 +85,7 @@ KIND_TITLES: Final[dict[str, str]] = {
     operation_states.SUSPEND: "Suspend",
     operation_states.RESUME: "Resume",
     operation_states.ROTATE_CREDENTIALS: "Rotate credentials",
+    operation_states.UPGRADE: "Upgrade",
     operation_states.DEPROVISION: "Delete",
 }
 STEP_TITLES: Final[dict[str, str]] = {

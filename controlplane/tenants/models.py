@@ -36,6 +36,8 @@ class Tenant(models.Model):
     slot = models.PositiveSmallIntegerField(null=True)
     sealed_secrets = models.TextField(blank=True)
     usage_key_id = models.UUIDField(null=True)
+    #: The release of the runtime it is pinned to; "": never pinned, so the shipped one. See releases.py.
+    runtime_version = models.CharField(max_length=64, blank=True, default="", db_default="")
     #: Generation of its credentials, and usage keys that earlier ones may still use; see rotation.py.
     credentials = models.PositiveIntegerField(default=1, db_default=1)
     retiring_usage_key_ids = models.JSONField(default=list, db_default=Value([], models.JSONField()))

@@ -17,6 +17,7 @@ from controlplane.tenants import states
 from controlplane.tenants.debounce import Change, uptime
 from controlplane.tenants.looks import COMPONENTS, explanation
 from controlplane.tenants.models import ComponentHealth, HealthChange, Tenant
+from controlplane.tenants.releases import release_of
 
 FILTERS = ("lifecycle", "health", "billing", "plan", "target")
 SEARCH = (*FILTERS, "label", "q")
@@ -88,6 +89,7 @@ def tenant_representation(tenant: Tenant) -> dict[str, Any]:
         "labels": tenant.labels,
         "overrides": tenant.overrides,
         "deletion_protection": tenant.deletion_protection,
+        "runtime_version": release_of(tenant),
         "runtime_url": tenant.runtime_url or None,
         "stack": {
             "name": stack.name if stack else f"organization/freehold/{tenant.slug}",

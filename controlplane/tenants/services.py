@@ -22,6 +22,7 @@ from controlplane.tenants.locks import tenant_and_operations_lock
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.placement import local_slot_find
 from controlplane.tenants.plans import plans
+from controlplane.tenants.releases import release_check, release_demand, release_pin, release_shipped
 from controlplane.tenants.rotation import (
     EARLIER,
     credentials_make,
@@ -35,7 +36,13 @@ from controlplane.tenants.targets import region_default
 from controlplane.tenants.validation import tenant_check
 
 #: What tenant_update may change.
-CHANGEABLE = ("plan", "overrides", "name", "labels", "deletion_protection")
+CHANGEABLE = ("plan", "overrides", "runtime_version", "name", "labels", "deletion_protection")
+#: Kinds that bring the runtime to the release the tenant is pinned to. An upgrade pins it to one that is known.
+_RELEASE_DEMANDING = (
+    operation_states.UPDATE,
+    operation_states.RESUME,
+    operation_states.ROTATE_CREDENTIALS,
+)
 
 
 def tenant_create(
@@ -84,6 +91,7 @@ def tenant_create(
                 labels=dict(labels or {}),
                 overrides=dict(overrides or {}),
                 deletion_protection=plans()[plan].deletion_protection,
+                runtime_version=release_shipped(),
                 slot=local_slot_find() if target == "local" else None,
                 created_at=now,
                 updated_at=now,
@@ -144,11 +152,13 @@ def tenant_update(
         labels=wanted["labels"],
     )
     sizes_merge(plans()[wanted["plan"]], wanted["overrides"])
+    if "runtime_version" in changes:
+        release_check(wanted["runtime_version"], pointer="/runtime_version")
     after = {name: value for name, value in wanted.items() if value != getattr(current, name)}
     if not after:
         return current, None
     before = {name: getattr(current, name) for name in after}
-    moves_infrastructure = "plan" in after or "overrides" in after
+    moves_infrastructure = bool({"plan", "overrides", "runtime_version"} & set(after))
     if moves_infrastructure:
         _accepts(current, operation_states.UPDATE)
     for name, value in after.items():
@@ -160,7 +170,7 @@ def tenant_update(
     if not moves_infrastructure:
         return current, None
     return current, _operation(
-        current, operation_states.UPDATE, principal, now, "plan or overrides changed", False
+        current, operation_states.UPDATE, principal, now, " and ".join(sorted(after)) + " changed", False
     )
 
 
@@ -172,13 +182,20 @@ def tenant_operate(
     now: datetime,
     reason: str = "",
     requires_approval: bool = False,
+    version: str | None = None,
 ) -> Operation:
-    """Queues an operation on the stack. Raises Conflict when the lifecycle does not allow it now."""
+    """Queues an operation on the stack. An upgrade moves to `version`, or to the release that is shipped.
+
+    Raises Conflict when the lifecycle does not allow it now, or the tenant's release is not installed any more;
+    ValidationFailed for a version that is not known.
+    """
     with transaction.atomic():
         current = Tenant.objects.select_for_update().get(pk=tenant.pk)
         _accepts(current, kind)
         if kind == operation_states.ROTATE_CREDENTIALS:
             credentials_renew(tenant=current, actor=principal.actor, now=now)
+        elif kind == operation_states.UPGRADE:
+            release_pin(tenant=current, release=version, actor=principal.actor, now=now)
         return _operation(current, kind, principal, now, reason, requires_approval)
 
 
@@ -254,6 +271,8 @@ def tenant_credentials_forget(*, tenant: Tenant, actor: str, now: datetime) -> N
 def _operation(
     tenant: Tenant, kind: str, principal: Principal, now: datetime, reason: str, requires_approval: bool
 ) -> Operation:
+    if kind in _RELEASE_DEMANDING:
+        release_demand(tenant)
     return operation_create(
         tenant_id=tenant.id,
         team_id=tenant.team_id,

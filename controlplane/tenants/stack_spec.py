@@ -1,6 +1,5 @@
 """From a tenant's row to what its stack must be: plan sizes, overrides on top, placement pinned."""
 
-from importlib.metadata import version
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +11,7 @@ from controlplane.core.errors import FieldProblem, ValidationFailed
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.placement import local_placement
 from controlplane.tenants.plans import Plan, Sizes, plans
+from controlplane.tenants.releases import release_of, release_python
 from controlplane.tenants.states import power_off
 
 
@@ -51,7 +51,8 @@ def stack_spec_of(tenant: Tenant, *, kind: str) -> StackSpec:
         vector_store=sizes.vector_store,
         gpu=sizes.gpu,
         runtime=RuntimeConfig(
-            version=version("freehold"),
+            version=release_of(tenant),
+            python=release_python(release_of(tenant)),
             workers=sizes.runtime.workers,
             model=settings.MODEL_NAME,
             model_base_url=base_url,

@@ -6,7 +6,7 @@
     requested ──► provisioning ──► active ──► deprovisioning ──► deprovisioned
                     ▲      │                  (stays until nothing is left)
               retry │      ▼
-                    └─── failed ──► active, suspended (update, resume, suspend)
+                    └─── failed ──► active, suspended (update, upgrade, resume, suspend)
 
 A suspend or resume that ended halfway leaves `failed`: whether the runtime runs is then not known, and each of the
 two, or an update, leads on. One that had changed nothing yet leaves everything as it was.
@@ -53,6 +53,7 @@ _MOVES: Final[dict[tuple[str, str], tuple[frozenset[str], str]]] = {
     ("provision", _FAILED): (frozenset({REQUESTED, PROVISIONING}), FAILED),
     ("provision", _CANCELED): (frozenset({REQUESTED, PROVISIONING}), FAILED),
     ("update", _SUCCEEDED): (frozenset({FAILED}), ACTIVE),
+    ("upgrade", _SUCCEEDED): (frozenset({FAILED}), ACTIVE),
     ("suspend", _SUCCEEDED): (frozenset({ACTIVE, FAILED}), SUSPENDED),
     ("suspend", HALFWAY): (frozenset({ACTIVE}), FAILED),
     ("resume", _SUCCEEDED): (frozenset({SUSPENDED, FAILED}), ACTIVE),
@@ -64,8 +65,9 @@ _MOVES: Final[dict[tuple[str, str], tuple[frozenset[str], str]]] = {
 
 #: Which lifecycles accept which kind of request.
 ACCEPTS: Final[dict[str, frozenset[str]]] = {
-    # An update of a suspended tenant leaves it suspended.
+    # An update or upgrade of a suspended tenant leaves it suspended.
     "update": frozenset({ACTIVE, FAILED, SUSPENDED}),
+    "upgrade": frozenset({ACTIVE, FAILED, SUSPENDED}),
     "suspend": frozenset({ACTIVE, FAILED}),
     "resume": frozenset({SUSPENDED, FAILED}),
     # The runtime must be there to take them.

@@ -48,6 +48,7 @@ class LocalRuntime(pulumi.ComponentResource):
                 "data_dir": site.folder("runtime"),
                 "port": self._port,
                 "version": config.version,
+                "python": config.python,
                 "workers": config.workers,
                 "manifest": config.manifest,
                 "model": config.model,

@@ -21,6 +21,7 @@ TENANT_POSTS = {
     "operate/suspend/": {"confirm": "on"},
     "operate/resume/": {},
     "operate/rotate-credentials/": {},
+    "operate/upgrade/": {},
 }
 OPERATION_VERBS = ("approve", "reject", "cancel", "retry")
 

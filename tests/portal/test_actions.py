@@ -1,5 +1,8 @@
 """What forms do, with scripts off: each is a plain post that answers with a redirect or the form again."""
 
+from pathlib import Path
+from typing import Any
+
 import httpx
 import pytest
 
@@ -9,6 +12,7 @@ from controlplane.core import clock
 from controlplane.operations import states
 from controlplane.operations.models import Operation
 from controlplane.tenants.models import Tenant
+from controlplane.tenants.releases import release_shipped
 from tests.portal import stories
 from tests.portal.conftest import Browse, Page
 from tests.support.people import Person
@@ -257,3 +261,41 @@ def test_a_suspend_wants_a_tick_and_a_resume_is_offered_after_it(
 
     client.post("/tenants/acme/operate/resume/", {})
     assert Operation.objects.get(kind=states.RESUME).state == states.QUEUED
+
+
+def test_credentials_are_rotated_from_the_settings_and_not_while_suspended(
+    owner: Person, browse: Browse, active: tuple[Tenant, Operation]
+) -> None:
+    client, tenant = browse(owner), active[0]
+    assert "the old ones end with the operation" in Page(client.get("/tenants/acme/settings/")).text
+
+    answer = client.post("/tenants/acme/operate/rotate-credentials/", {})
+    operation = Operation.objects.get(kind=states.ROTATE_CREDENTIALS)
+    assert answer.headers["Location"] == f"/operations/{operation.id}/"
+    assert "Rotate credentials" in Page(client.get(f"/operations/{operation.id}/")).text
+
+    Tenant.objects.filter(pk=tenant.pk).update(lifecycle="suspended")
+    assert "/operate/rotate-credentials/" not in Page(client.get("/tenants/acme/settings/")).html
+    client.post("/tenants/acme/operate/rotate-credentials/", {})
+    assert Operation.objects.filter(kind=states.ROTATE_CREDENTIALS).count() == 1
+
+
+def test_an_upgrade_offers_the_releases_that_are_known(
+    owner: Person, browse: Browse, active: tuple[Tenant, Operation], settings: Any, tmp_path: Path
+) -> None:
+    client, tenant = browse(owner), active[0]
+    settings.FREEHOLD_HOME = tmp_path
+    python = tmp_path / "runtimes" / "0.0.9" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch(mode=0o755)
+    page = Page(client.get("/tenants/acme/settings/"))
+    assert [option["value"] for option in page.all("option")] == [release_shipped(), "0.0.9"]
+
+    refused = client.post("/tenants/acme/operate/upgrade/", {"version": "7.7.7"})
+    assert not Operation.objects.filter(kind=states.UPGRADE).exists()
+    assert "must be one of" in Page(client.get(refused.headers["Location"])).text
+
+    client.post("/tenants/acme/operate/upgrade/", {"version": "0.0.9"})
+    assert Operation.objects.get(kind=states.UPGRADE).state == states.QUEUED
+    tenant.refresh_from_db()
+    assert tenant.runtime_version == "0.0.9"

@@ -1,5 +1,6 @@
 """A runtime that changes hands: a successor serves on the same socket before the old process ends."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -8,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from embedded.databases import database_ensure
 from embedded.postgres import postgres_url
 from embedded.processes import processes_marked
-from stacks.errors import UnitNotReady
+from stacks.errors import UnitBroken, UnitNotReady
 from stacks.providers.local.handlers import HANDLERS, Values
 from stacks.providers.local.host import units_halt
 from tests.stacks.test_handlers import create, inputs, pid_of
@@ -105,6 +107,21 @@ def test_a_successor_that_does_not_serve_leaves_the_old_process_the_unit(
     update(running, model="good")
     assert serving(running) == pid_of(tenants, "runtime") != old
     assert len(processes_marked(str(tenants))) == 1
+
+
+def test_a_release_that_is_not_installed_is_named_and_the_old_process_goes_on(
+    tenants: Path, running: Values
+) -> None:
+    old = serving(running)
+    with pytest.raises(UnitBroken, match=r"release 2 of the runtime is not installed: /nowhere/bin/python"):
+        update(running, version="2", python="/nowhere/bin/python")
+    assert serving(running) == pid_of(tenants, "runtime") == old
+    python = tenants.parent / "runtimes" / "2" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nRELEASE=2 exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    update(running, version="2", python=str(python))
+    assert psutil.Process(serving(running)).environ()["RELEASE"] == "2"
 
 
 @pytest.mark.parametrize(

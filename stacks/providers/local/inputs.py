@@ -76,6 +76,7 @@ class RuntimeInputs(UnitInputs):
     )
 
     version: str
+    python: Annotated[str | None, Field(pattern=r"^/")] = None
     module: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")] = Field(
         default_factory=runtime_module
     )

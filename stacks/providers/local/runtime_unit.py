@@ -24,7 +24,7 @@ from embedded.processes import (
     process_wait_gone,
     processes_marked,
 )
-from stacks.errors import UnitNotReady
+from stacks.errors import UnitBroken, UnitNotReady
 from stacks.providers.local.inputs import RuntimeInputs
 from stacks.providers.local.power import power_note, power_since
 from stacks.providers.local.unitfile import UnitFile, stragglers_stop
@@ -150,6 +150,12 @@ class RuntimeUnit(Unit):
         return {**secrets, "url": self.url, **({"since": since} if since is not None else {})}
 
     def _spawn(self, *, predecessor: ProcessIdentity | None) -> ProcessIdentity:
+        python = self.inputs.python
+        if python is not None and not os.access(python, os.X_OK):
+            raise UnitBroken(
+                f"release {self.inputs.version} of the runtime is not installed: {python} is missing. Install it "
+                "there, or upgrade the tenant"
+            )
         environment = self._environment()
         if predecessor is not None:
             environment["RUNTIME_PREDECESSOR"] = str(predecessor.pid)
@@ -204,7 +210,14 @@ class RuntimeUnit(Unit):
 
     def _argv(self) -> list[str]:
         # -X accepts unknown names: this one only makes the tenant visible in a process list.
-        argv = [sys.executable, "-X", f"freehold-unit={self.folder}", "-m", self.inputs.module, "serve"]
+        argv = [
+            self.inputs.python or sys.executable,
+            "-X",
+            f"freehold-unit={self.folder}",
+            "-m",
+            self.inputs.module,
+            "serve",
+        ]
         argv += ["--host", LOOPBACK, "--port", str(self.inputs.port)]
         if self.inputs.manifest is not None:
             argv += ["--manifest", self.inputs.manifest]

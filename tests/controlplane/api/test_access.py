@@ -32,6 +32,8 @@ WRITES = [
     ("POST", "/tenants/acme/suspend", {}),
     ("POST", "/tenants/acme/resume", {}),
     ("POST", "/tenants/acme/rotate-credentials", {}),
+    ("POST", "/tenants/acme/upgrade", {}),
+    ("PATCH", "/tenants/acme", {"runtime_version": "0.1.0"}),
     ("POST", "/tenants/acme/credentials", {}),
     ("POST", "/operations/{operation}/cancel", {}),
     ("POST", "/operations/{operation}/retry", {}),

@@ -38,6 +38,7 @@ HEARD = {
     "Redis on port 21001 does not answer: [Errno 111] Connect call failed": "server_setup_failed",
     "another process has worked on /t/acme/cache for 30 s: wait for it, then try again": "unit_busy",
     "/t/acme/cache/redis.password is missing, so nobody can log in to what it opens: put": "unit_broken",
+    "release 0.0.9 of the runtime is not installed: /f/runtimes/0.0.9/bin/python is missing.": "release_missing",
     "Permission denied: /t/acme": "permission_denied",
     "error: update canceled": "engine_canceled",
     "snapshot integrity failure; it was already written, but is invalid": "state_conflict",
