@@ -22,3 +22,10 @@ class RuntimeConfig(Contract):
     model: str = "offline-rules-1"
     model_base_url: str | None = None
     usage_url: str | None = None
+
+
+#: Tables of the runtime's database that never go back in time with a restore: which keys are good, what was done,
+#: and which usage was reported. A tenant that gets another's data gets none of the first and the last.
+KEYS_TABLE = "api_keys"
+AUDIT_TABLE = "audit_log"
+OUTBOX_TABLE = "usage_outbox"

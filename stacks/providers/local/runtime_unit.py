@@ -27,6 +27,7 @@ from embedded.processes import (
 from stacks.errors import UnitBroken, UnitNotReady
 from stacks.providers.local.inputs import RuntimeInputs
 from stacks.providers.local.power import power_note, power_since
+from stacks.providers.local.swap import swap_finish
 from stacks.providers.local.unitfile import UnitFile, stragglers_stop
 from stacks.providers.local.units import READY_WAIT_S, STOP_GRACE_S, Unit
 
@@ -90,6 +91,8 @@ class RuntimeUnit(Unit):
     def start(self) -> None:
         identity = self.running()
         if identity is None:
+            # A restore that was committed counts: the runtime must not see the data it replaces.
+            swap_finish(self.folder.parent)
             stragglers_stop(self.folder)
             port_demand(self.inputs.port, f"the runtime of tenant {self.inputs.tenant}")
             identity = self._spawn(predecessor=None)
