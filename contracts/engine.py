@@ -2,7 +2,8 @@
 
 The parent (executor) writes a RunnerJob as the first line of the runner's stdin. The runner answers with
 EngineEvents, one JSON document a line on stdout. When a job wants `preview` and `apply`, the runner stops
-after the preview and waits for a RunnerDecision line.
+after the preview and waits for a RunnerDecision line; before a destroy that follows a final snapshot it asks for
+a second one, so that the snapshot is known before anything is destroyed.
 """
 
 from typing import Annotated, Any, Literal
@@ -11,9 +12,10 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.base import Contract
+from contracts.snapshot import DataJob
 from contracts.stack import StackSecrets, StackSpec
 
-Action = Literal["preview", "up", "destroy", "refresh"]
+Action = Literal["preview", "up", "destroy", "refresh", "data"]
 ResourceOp = Literal["create", "update", "replace", "delete", "same", "read", "refresh"]
 
 
@@ -37,6 +39,8 @@ class RunnerJob(Contract):
     """Adopt or drop what a run that is proven dead had begun to create, before anything is planned."""
     remove_stack: bool = False
     """After a destroy that succeeded: forget the stack and its history."""
+    data: DataJob | None = None
+    """The action `data` is this job and nothing else; a `destroy` carries it out before it destroys anything."""
 
 
 class RunnerDecision(Contract):
@@ -72,10 +76,11 @@ class PlanSummary(Contract):
 class EngineEvent(Contract):
     """One line from the runner.
 
-    kinds: `phase` (data: name, state=started|finished), `resource` (data: urn, type, name, op,
-    state=planned|started|done|failed, plus `diffs` when planned), `diagnostic` (severity, message, urn),
+    kinds: `phase` (data: name, state=started|finished, detail for steps on data), `resource` (data: urn, type,
+    name, op, state=planned|started|done|failed, plus `diffs` when planned), `diagnostic` (severity, message, urn),
     `summary` (PlanSummary fields, duration_s, phase), `outputs` (values, secrets), `state` (version,
-    resources; after a preview instead: plan, facts), `failed` (code, title, detail, hint, resource), `finished`.
+    resources; after a preview instead: plan, facts; after a snapshot: taken), `failed` (code, title, detail, hint,
+    resource), `finished`.
     """
 
     kind: Literal["phase", "resource", "diagnostic", "summary", "outputs", "state", "failed", "finished"]

@@ -65,5 +65,7 @@ class DataJob(Contract):
     scratch: str
     manifest_sha256: str = ""
     """What the control plane remembers of a snapshot that is restored."""
+    settle: bool = True
+    """`final`: end the runtime and deliver its usage; False where that is done, or there is none."""
     skip_reason: str = ""
     """`final`: why no snapshot is taken; empty when one is."""

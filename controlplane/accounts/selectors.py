@@ -11,6 +11,8 @@ from controlplane.accounts.models import ApiKey, Membership, User
 from controlplane.accounts.roles import ROLE_SCOPES
 from controlplane.accounts.tokens import token_hash, token_prefix
 
+#: Keys may make keys; further than this nobody looks.
+_KEY_CHAIN = 20
 _LAST_USED_STEP = timedelta(seconds=60)
 
 
@@ -35,6 +37,19 @@ def principal_of_token(*, token: str, now: datetime) -> Principal | None:
         tenant_ids=None if key.tenant_ids is None else frozenset(key.tenant_ids),
         api_key_id=key.id,
     )
+
+
+def actor_person(*, actor: str) -> str:
+    """Who stands behind an actor: of a key the person, or the system, that made it, also through other keys."""
+    for _ in range(_KEY_CHAIN):
+        if not actor.startswith("key:"):
+            return actor
+        maker = ApiKey.objects.filter(prefix=actor.removeprefix("key:")).values_list("created_by", flat=True)
+        found = maker.first()
+        if found is None:
+            return actor
+        actor = found
+    return actor
 
 
 def principal_of_user(*, user: User) -> Principal | None:

@@ -71,6 +71,7 @@ CURSOR = query("cursor", "from `next` or `previous` of another page; opaque")
 PAGED = (LIMIT, CURSOR)
 SLUG = in_path("slug", "the tenant's slug", examples=[OpenApiExample("acme", value="acme")])
 OPERATION_ID = in_path("operation_id", "the operation's id", OpenApiTypes.UUID)
+SNAPSHOT_ID = in_path("snapshot_id", "the snapshot's id", OpenApiTypes.UUID)
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255},

@@ -150,6 +150,10 @@ class OperationShape(Shape):
     requested_by = CharField()
     approved_by = CharField(allow_null=True)
     requires_approval = BooleanField()
+    second_person = BooleanField(help_text="whoever requested it may not approve it")
+    arguments = serializers.DictField(
+        child=AnyField(), help_text="what the request chose beside the kind, such as `snapshot`"
+    )
     priority = IntegerField(help_text="smaller goes first")
     queue_position = IntegerField(allow_null=True, help_text="1 is next; null when it does not wait")
     waiting_for = CharField(allow_null=True)
@@ -341,6 +345,8 @@ class PlanShape(Shape):
         child=ChoicesField("always", "stateful", "never"), help_text="kind of operation: its own rule"
     )
     approval_production = BooleanField(help_text="tenants labelled environment=production: every change")
+    final_snapshot = BooleanField(help_text="whether a last snapshot is taken before a tenant is destroyed")
+    final_snapshot_optional = BooleanField(help_text="whether the one who deletes may do without")
     sizes = serializers.DictField(
         child=serializers.DictField(child=AnyField()), help_text="part of the stack: its settings"
     )

@@ -89,6 +89,9 @@ class TenantsApi(Api):
         labels = LabelsField(required=False)
         overrides = serializers.DictField(required=False)
         requires_approval = serializers.BooleanField(required=False)
+        restore_from = serializers.UUIDField(
+            required=False, help_text="a snapshot whose data the tenant gets once it is active"
+        )
         reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
 
     @documented(
@@ -125,7 +128,7 @@ class TenantsApi(Api):
         request=InputSerializer,
         parameters=[*IDEMPOTENT, LOCATION],
         answers={202: shapes.TenantOperationAnswerShape},
-        problems=[409, 503],
+        problems=[404, 409, 503],
         examples=[EXAMPLE],
     )
     def post(self, request: Request) -> Response:
@@ -151,6 +154,10 @@ class TenantApi(Api):
         overrides = serializers.DictField(required=False)
         runtime_version = serializers.CharField(max_length=64, required=False)
         deletion_protection = serializers.BooleanField(required=False)
+
+    class DeletionSerializer(serializers.Serializer[Any]):
+        skip_final_snapshot = serializers.BooleanField(required=False)
+        reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
 
     @documented(
         "tenants_get",
@@ -200,16 +207,21 @@ class TenantApi(Api):
         "tenants_delete",
         "Deprovision a tenant",
         tag="tenants",
-        description="409 `deletion_protected` while it is protected.",
+        description="409 `deletion_protected` while it is protected. A final snapshot is taken and proven first, "
+        'unless the body is `{"skip_final_snapshot": true}`, which not every plan allows. A production tenant '
+        "waits for another person's approval. The body may hold a `reason` too.",
         parameters=[SLUG, *IDEMPOTENT, LOCATION],
         answers={202: shapes.OperationAnswerShape},
         problems=[404, 409, 413, 422],
     )
     def delete(self, request: Request, slug: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
+        body = self.checked(self.DeletionSerializer)
 
         def work() -> Answer:
-            operation = services.tenant_delete(principal=self.principal, tenant=tenant, now=clock.now())
+            operation = services.tenant_delete(
+                principal=self.principal, tenant=tenant, now=clock.now(), **body
+            )
             return operation_answer(operation)
 
         return self.once(work)

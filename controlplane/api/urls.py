@@ -5,7 +5,7 @@ from django.urls.converters import UUIDConverter
 from django.views.decorators.common import no_append_slash
 from django.views.decorators.csrf import csrf_exempt
 
-from controlplane.api import catalogue, events, keys, operations, tenants, usage
+from controlplane.api import catalogue, events, keys, operations, snapshots, tenants, usage
 from controlplane.core.failures import not_found
 
 urlpatterns = [
@@ -18,6 +18,10 @@ urlpatterns = [
     path("tenants/<str:slug>/health", tenants.TenantHealthApi.as_view()),
     path("tenants/<str:slug>/timeline", tenants.TenantTimelineApi.as_view()),
     path("tenants/<str:slug>/credentials", tenants.TenantCredentialsApi.as_view()),
+    path("tenants/<str:slug>/snapshots", snapshots.TenantSnapshotsApi.as_view()),
+    path("tenants/<str:slug>/snapshots/<uuid:snapshot_id>", snapshots.TenantSnapshotApi.as_view()),
+    path("tenants/<str:slug>/snapshot", snapshots.TenantSnapshotTakeApi.as_view()),
+    path("tenants/<str:slug>/restore", snapshots.TenantRestoreApi.as_view()),
     path("tenants/<str:slug>/usage", usage.TenantUsageApi.as_view()),
     path("tenants/<str:slug>/usage-report", usage.TenantUsageReportApi.as_view()),
     path("tenants/<str:slug>/invoice-preview", usage.TenantInvoicePreviewApi.as_view()),

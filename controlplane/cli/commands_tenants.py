@@ -43,6 +43,9 @@ def create(
     name: Annotated[str | None, typer.Option(help="The customer's name; the slug if not given")] = None,
     label: Annotated[list[str] | None, typer.Option(help="key=value, may be repeated")] = None,
     requires_approval: Annotated[bool, typer.Option(help="Stop after the plan for a person")] = False,
+    restore_from: Annotated[
+        str | None, typer.Option(help="A snapshot whose data it gets once it is active")
+    ] = None,
     wait: WaitFlag = True,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     json_output: JsonFlag = False,
@@ -50,6 +53,8 @@ def create(
     """Provision a tenant with a stack of its own."""
     labels = {key: value for key, _, value in (pair.partition("=") for pair in label or [])}
     body = {"slug": slug, "name": name or slug, "plan": plan, "target": target, "labels": labels}
+    if restore_from:
+        body["restore_from"] = restore_from
     api = api_connect()
     created = api.post("tenants", {**body, "requires_approval": requires_approval})
     finish(api, created["operation"], wait=wait, timeout_s=timeout, as_json=json_output)
@@ -178,18 +183,25 @@ def delete(
     confirm: Annotated[
         str, typer.Option("--confirm", help="The slug again: everything of the tenant is destroyed")
     ] = "",
+    skip_final_snapshot: Annotated[
+        bool, typer.Option("--skip-final-snapshot", help="Keep nothing; not every plan allows it")
+    ] = False,
+    reason: ReasonOption = "",
     wait: WaitFlag = True,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     json_output: JsonFlag = False,
 ) -> None:
-    """Destroy a tenant's stack and data."""
+    """Destroy a tenant's stack and data, after a final snapshot that was tried."""
     if confirm != slug:
         raise UsageFailure(
             f"This destroys everything of {slug}.",
             hint=f"Say so: freehold tenants delete {slug} --confirm {slug}",
         )
     api = api_connect()
-    answer = api.call("DELETE", f"tenants/{segment(slug)}")
+    sent: dict[str, Any] = {"reason": reason} if reason else {}
+    if skip_final_snapshot:
+        sent["skip_final_snapshot"] = True
+    answer = api.call("DELETE", f"tenants/{segment(slug)}", body=sent or None)
     finish(api, answer["operation"], wait=wait, timeout_s=timeout, as_json=json_output)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from controlplane.cli import commands_operations, commands_tenants, commands_usage
+from controlplane.cli import commands_operations, commands_snapshots, commands_tenants, commands_usage
 from controlplane.cli.client import Api, Credentials, config_path
 from controlplane.cli.errors import CliError, Denied, UsageFailure
 from controlplane.cli.home import home_find
@@ -32,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+commands_snapshots.commands_add(commands_tenants.app)
 app.add_typer(commands_tenants.app, name="tenants", help="Tenants and their stacks.")
 app.add_typer(
     commands_operations.app, name="operations", help="Changes to stacks: watch, approve, cancel, retry."

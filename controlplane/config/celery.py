@@ -16,5 +16,6 @@ app.conf.beat_schedule = {
     "tenants-health": {"task": "controlplane.tenants.tasks.tenants_health_task", "schedule": 30.0},
     "encryption-renew": {"task": "controlplane.core.tasks.encryption_renew_task", "schedule": 3600.0},
     "operation-logs": {"task": "controlplane.operations.tasks.operation_logs_task", "schedule": 3600.0},
+    "tenants-snapshots": {"task": "controlplane.tenants.tasks.snapshots_task", "schedule": 600.0},
     "tenants-health-history": {"task": "controlplane.tenants.tasks.health_history_task", "schedule": 86400.0},
 }

@@ -120,6 +120,14 @@ FREEHOLD_LOG_RETENTION_DAYS = env.integer(
     high=3650,
 )
 
+FREEHOLD_SNAPSHOT_RETENTION_DAYS = env.integer(
+    "FREEHOLD_SNAPSHOT_RETENTION_DAYS",
+    "days a snapshot is kept, final ones too",
+    default=30,
+    low=1,
+    high=3650,
+)
+
 # --- tenants' models --------------------------------------------------------------------------------------
 MODEL_BASE_URL = env.url(
     "MODEL_BASE_URL",

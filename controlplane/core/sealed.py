@@ -35,6 +35,8 @@ class SealedField:
 SEALED_FIELDS: Final = (
     SealedField("tenants.Tenant", "sealed_secrets", "tenant-secrets:{owner}", owner="pk"),
     SealedField("operations.Stack", "secret_outputs", "stack-outputs:{owner}", owner="tenant_id"),
+    # The installation's: a final snapshot outlives its tenant, and is restored into another one.
+    SealedField("tenants.Snapshot", "sealed_key", "snapshot:{pk}"),
     SealedField("api.IdempotencyRecord", "sealed_answer", "idempotency:{pk}"),
 )
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
+from controlplane.accounts.selectors import actor_person
 from controlplane.core.clock import moment_text
 from controlplane.core.errors import PermissionDenied
 from controlplane.operations import locks, states
@@ -36,7 +37,8 @@ def operation_approve(
         )
     if binding.expires_at <= now:
         raise operation_conflict(operation, "approve", f"plan {binding.plan_id} expired", code="plan_stale")
-    if settings.FREEHOLD_TWO_PERSON_APPROVAL and actor == current.requested_by:
+    wants_second = settings.FREEHOLD_TWO_PERSON_APPROVAL or current.second_person
+    if wants_second and actor_person(actor=actor) == actor_person(actor=current.requested_by):
         raise PermissionDenied(
             "Whoever requested an operation may not approve it.",
             code="second_person_needed",

@@ -86,13 +86,20 @@ APPROVAL_RULES = (APPROVE_ALWAYS, APPROVE_STATEFUL, APPROVE_NEVER)
 
 
 def approval_reason(
-    *, kind: str, rule: str, requested: bool, plan: Sequence[Mapping[str, Any]]
+    *,
+    kind: str,
+    rule: str,
+    requested: bool,
+    plan: Sequence[Mapping[str, Any]],
+    second_person: bool = False,
 ) -> str | None:
     """Why a person must approve this plan; None when nobody need.
 
     `rule` is the tenant's plan's. A deprovision is the deletion that was asked for, so only a request for approval
     or the rule `always` stops it; a first provision has nothing to lose, so only a request does.
     """
+    if second_person:
+        return "A production tenant is deleted only with another person's approval."
     if requested:
         return "Approval was asked for with the request."
     if kind == "provision":

@@ -19,10 +19,11 @@ from django.db import InterfaceError, OperationalError, transaction
 from contracts.engine import EngineEvent, PlanFacts, RunnerJob
 from contracts.stack import StackSpec
 from controlplane.core import clock
-from controlplane.core.errors import OperatorError
+from controlplane.core.errors import FreeholdError, OperatorError
 from controlplane.core.ids import uuid7
 from controlplane.operations import leases, states, transitions
 from controlplane.operations.binding import PlanBinding, approval_reason, binding_make, binding_moved
+from controlplane.operations.data_jobs import data_job_of, scratch_remove, snapshot_taken
 from controlplane.operations.events import events_append
 from controlplane.operations.failures import BY_CODE, cause_of
 from controlplane.operations.fence import fence_drop, fence_raise
@@ -56,6 +57,18 @@ def operation_execute(operation: Operation) -> None:
     except (OperationalError, InterfaceError) as error:
         # The database went away under us: the runner is ended, the lease runs out, and the operation is taken over.
         log.warning("operation.database_lost", operation=str(operation.id), error=type(error).__name__)
+    except FreeholdError as error:  # what the operation needs is not there any more
+        transitions.operation_fail(
+            operation=operation,
+            error={
+                "code": error.code,
+                "title": error.title,
+                "detail": error.detail,
+                "hint": error.hint,
+                "resource": None,
+            },
+            now=clock.now(),
+        )
     except Exception as error:  # a surprise of ours must not leave the operation running for ever
         log.exception("operation.executor_failed", operation=str(operation.id))
         transitions.operation_fail(
@@ -78,6 +91,7 @@ class _Execution:
         self.token = operation.lease_token
         self.spec = StackSpec.model_validate(operation.spec)
         self.action = states.ACTION_OF_KIND[operation.kind]
+        self.data = data_job_of(operation, self.token)
         self.deadline = time.monotonic() + settings.FREEHOLD_OPERATION_DEADLINE_S
         self.next_renewal = 0.0
         self.interrupted_at: float | None = None
@@ -104,6 +118,8 @@ class _Execution:
                 raise
         finally:
             work_dir_remove(self.operation.id, self.token)
+            if self.data is not None:
+                scratch_remove(self.operation, self.token)
             # A role left behind by a state database that is away is swept later.
             with suppress(OperatorError):
                 fence_drop(operation_id=self.operation.id, lease_token=self.token)
@@ -157,7 +173,7 @@ class _Execution:
     def _settle(self) -> None:
         """After the engine succeeded: remember what exists, then look at it from outside."""
         self._keep_lease()
-        if self.operation.kind != states.PREVIEW:
+        if self.operation.kind not in states.STACK_UNTOUCHED:
             self._step_begin(states.STEP_RECORD)
             with transaction.atomic():
                 lease_hold(operation=self.operation)
@@ -203,10 +219,11 @@ class _Execution:
             clear_lock=bool(stack and stack.lock_suspect),
             settle_pending=bool(stack and stack.lock_suspect),
             remove_stack=self.operation.kind == states.DEPROVISION,
+            data=self.data,
         )
 
     def _attend(self, runner: RunnerProcess) -> int:
-        if states.STEP_PLAN not in states.STEPS_OF_KIND[self.operation.kind]:
+        if states.STEPS_OF_KIND[self.operation.kind][0] not in states.PLANNING_STEPS:
             self._begin_apply()
         batch: list[tuple[str, Mapping[str, Any]]] = []
         while True:
@@ -228,7 +245,7 @@ class _Execution:
         match event.kind:
             case "phase":
                 self._flush(batch)
-                self._phase(str(data["name"]), str(data["state"]), runner)
+                self._phase(str(data["name"]), str(data["state"]), runner, str(data.get("detail", "")))
             case "resource" | "diagnostic":
                 batch.append((event.kind, data))
                 if (
@@ -246,6 +263,8 @@ class _Execution:
             case "state" if "plan" in data:
                 self.plan = list(data["plan"])
                 self.facts = PlanFacts.model_validate(data["facts"])
+            case "state" if "taken" in data:
+                snapshot_taken(operation=self.operation, taken=data["taken"], now=clock.now())
             case "state":
                 self.state = data
             case "outputs":
@@ -255,21 +274,32 @@ class _Execution:
             case "finished":
                 pass
 
-    def _phase(self, name: str, state: str, runner: RunnerProcess) -> None:
-        if name == "preview" and state == "started":
-            self._step_begin(states.STEP_PLAN)
+    def _phase(self, name: str, state: str, runner: RunnerProcess, detail: str = "") -> None:
+        step = {"preview": states.STEP_PLAN}.get(
+            name, name if name in states.DATA_STEPS else states.STEP_APPLY
+        )
+        if state == "started":
+            self._step_begin(step)
         elif name == "preview":
-            self.binding = self._bind()
-            stored = transitions.operation_planned(
-                operation=self.operation, summary=self.summary, plan=self.plan, binding=self.binding
-            )
-            if not stored:
-                raise LeaseLostError
-            self._step_end(states.STEP_PLAN, plan_sentence(self.summary))
-            crash_point("executor.planned")
-            self._decide(runner)
-        elif state == "finished":
-            self._step_end(states.STEP_APPLY, "The engine reached the wanted state.")
+            self._planned(runner, step, plan_sentence(self.summary))
+        elif name == states.STEP_CHECK and self.operation.kind == states.RESTORE:
+            self._planned(runner, step, detail)
+        else:
+            self._step_end(step, detail or "The engine reached the wanted state.")
+            if name == states.STEP_SNAPSHOT:
+                # The snapshot is known now, so the destroy may begin.
+                runner.decide(not self.stop_reason)
+
+    def _planned(self, runner: RunnerProcess, step: str, sentence: str) -> None:
+        self.binding = self._bind()
+        stored = transitions.operation_planned(
+            operation=self.operation, summary=self.summary, plan=self.plan, binding=self.binding
+        )
+        if not stored:
+            raise LeaseLostError
+        self._step_end(step, sentence)
+        crash_point("executor.planned")
+        self._decide(runner)
 
     def _decide(self, runner: RunnerProcess) -> None:
         """After the plan: stop (a preview), park for a person, or go on."""
@@ -280,6 +310,7 @@ class _Execution:
             kind=self.operation.kind,
             rule=self.operation.approval_rule,
             requested=self.operation.requires_approval,
+            second_person=self.operation.second_person,
             plan=self.plan,
         )
         approved = self.operation.approved_binding
@@ -315,7 +346,8 @@ class _Execution:
     def _begin_apply(self) -> None:
         if not transitions.operation_apply_begin(operation=self.operation, now=clock.now()):
             raise LeaseLostError
-        self._step_begin(states.STEP_APPLY)
+        if self.data is None:
+            self._step_begin(states.STEP_APPLY)
         crash_point("executor.applying")
 
     # --- lease, cancel, deadline ---------------------------------------------------------------------

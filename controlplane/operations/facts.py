@@ -24,6 +24,13 @@ def facts_of(job: RunnerJob, stack: auto.Stack) -> PlanFacts:
     )
 
 
+def facts_of_data(manifest_sha256: str) -> PlanFacts:
+    """What a restore was planned from: the programs, and the one snapshot that its manifest's hash names."""
+    return PlanFacts(
+        program_hash=program_hash(_ROOT), state_hash=manifest_sha256, cli_version="", sdk_version=""
+    )
+
+
 def program_hash(root: Path) -> str:
     """SHA-256 over paths and contents of the programs' source."""
     digest = hashlib.sha256()

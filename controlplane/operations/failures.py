@@ -266,6 +266,40 @@ CAUSES: Final = (
     Cause(
         "leak_found", "something of the tenant is left on its target", "End or remove what the detail names."
     ),
+    # Of a tenant's data.
+    Cause(
+        "snapshot_corrupt",
+        "the snapshot is damaged",
+        "Nothing was changed. Restore another snapshot.",
+        command="freehold tenants snapshots SLUG",
+    ),
+    Cause(
+        "snapshot_gone",
+        "the snapshot was deleted or expired meanwhile",
+        "Nothing was changed. Restore another snapshot.",
+        command="freehold tenants snapshots SLUG",
+    ),
+    Cause(
+        "snapshot_failed",
+        "a store could not be read, or the snapshot not written",
+        "The tenant was not touched. Mend what is named.",
+    ),
+    Cause(
+        "final_snapshot_failed",
+        "the final snapshot could not be taken, so nothing was destroyed",
+        "Mend what is named, then retry. If the data is not wanted, do without:",
+        command="freehold tenants delete SLUG --skip-final-snapshot",
+    ),
+    Cause(
+        "restore_drill_failed",
+        "the final snapshot did not pass its restore drill, so nothing was destroyed",
+        "A fresh snapshot is taken and tried. If it repeats, look at the tenant's databases.",
+    ),
+    Cause(
+        "restore_failed",
+        "the data could not be brought in",
+        "The tenant has the data it had before. Mend what is named.",
+    ),
     Cause(
         "state_unavailable",
         "the database of the stacks' state does not answer",

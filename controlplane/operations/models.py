@@ -38,6 +38,10 @@ class Operation(models.Model):
     spec = models.JSONField()
     requires_approval = models.BooleanField(default=False)
     approval_rule = models.CharField(max_length=16, default="stateful")
+    #: Whoever requested it may not approve it, whatever the installation's rule is.
+    second_person = models.BooleanField(default=False)
+    #: What the request chose beside the kind, such as the snapshot that is restored.
+    arguments = models.JSONField(default=dict)
     #: Why the plan waits for a person; empty when it does not.
     approval_reason = models.CharField(max_length=500, blank=True)
     approved_by = models.CharField(max_length=200, blank=True)

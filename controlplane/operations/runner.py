@@ -18,7 +18,9 @@ from typing import TextIO
 
 from contracts.engine import EngineEvent, RunnerDecision, RunnerJob
 from contracts.redaction import Redactor
-from controlplane.operations.facts import facts_of, state_export, state_hash
+from contracts.snapshot import DataJob
+from controlplane.operations.facts import facts_of, facts_of_data, state_export, state_hash
+from controlplane.operations.failures import failure
 from controlplane.operations.settling import pending_settle
 from controlplane.operations.translate import PhaseLog, failure_of
 from embedded.crashpoints import crash_point
@@ -61,10 +63,37 @@ def _read_decision() -> RunnerDecision:
     return RunnerDecision.model_validate_json(line) if line.strip() else RunnerDecision(proceed=False)
 
 
+#: Set by SIGINT: work on data looks at it between its pieces.
+interrupted = threading.Event()
+
+
+def run_data(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]) -> int:
+    """Work on data alone, without the engine; 0 when it succeeded or was not to be applied, 1 when it failed."""
+    from stacks.errors import StacksError
+    from stacks.snapshots.runs import data_run
+
+    assert job.data is not None
+    try:
+        data_run(job, job.data, reporter.send, decide, canceled=interrupted.is_set, facts=facts_of_data)
+    except StacksError as error:
+        reporter.send(EngineEvent(kind="failed", data=data_failure(error)))
+        return 1
+    reporter.send(EngineEvent(kind="finished"))
+    return 0
+
+
+def data_failure(error: Exception) -> dict[str, object]:
+    from stacks.snapshots.errors import DataError, SnapshotFailed
+
+    code = error.code if isinstance(error, DataError) else SnapshotFailed.code
+    return failure(code, what="The work on the tenant's data failed", detail=str(error)[:4000])
+
+
 def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]) -> int:
     """Carries the job out; 0 when it succeeded or was not to be applied, 1 when it failed."""
     from pulumi import automation as auto
 
+    from stacks.errors import StacksError
     from stacks.targets import target_program
 
     log = PhaseLog("preview")
@@ -110,10 +139,15 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
                 reporter.send(EngineEvent(kind="failed", data=_stale()))
                 return 1
         log = PhaseLog(job.action)
+        if job.data is not None and not _data_finish(job, job.data, reporter, decide):
+            return 0
         crash_point("runner.applying")
         _apply(job, stack, log, reporter)
         crash_point("runner.applied")
     except Exception as error:  # whatever went wrong, the operator sees the engine's own words
+        if isinstance(error, StacksError) and job.data is not None:
+            reporter.send(EngineEvent(kind="failed", data=data_failure(error)))
+            return 1
         if not isinstance(error, auto.CommandError):
             import traceback
 
@@ -167,6 +201,18 @@ def _existing(job: RunnerJob, stack: "object") -> dict[str, object]:
         print(f"the state could not be read for what exists: {type(error).__name__}", file=sys.stderr)
         return {}
     return {"existing": found.model_dump(mode="json")}
+
+
+def _data_finish(
+    job: RunnerJob, data: DataJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
+) -> bool:
+    """What comes before a destroy; False when the destroy is not to begin."""
+    from stacks.snapshots.runs import data_finish
+
+    if data_finish(job, data, reporter.send, decide, canceled=interrupted.is_set):
+        return True
+    reporter.send(EngineEvent(kind="finished"))
+    return False
 
 
 def _stale() -> dict[str, object]:
@@ -234,15 +280,18 @@ def _forward(log: PhaseLog, reporter: Reporter) -> Callable[["object"], None]:
 
 def main() -> int:
     # The CLI in our process group acts on SIGINT; this process outlives it to report.
-    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     stream = _protocol_stream()
     job = _read_job()
-    return run(job, Reporter(stream, _redactor(job)), _read_decision)
+    carry_out = run_data if job.action == "data" else run
+    return carry_out(job, Reporter(stream, _redactor(job)), _read_decision)
 
 
 def _redactor(job: RunnerJob) -> Redactor:
     passphrase = Path(job.env.get("PULUMI_CONFIG_PASSPHRASE_FILE", ""))
     known = [*job.secrets.model_dump().values(), job.env.get("PULUMI_BACKEND_URL")]
+    if job.data is not None:
+        known.append(job.data.key)
     if passphrase.is_file():
         known.append(passphrase.read_text(encoding="utf-8").strip())
     return Redactor(known)

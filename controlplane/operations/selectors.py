@@ -71,6 +71,8 @@ def operation_representation(operation: Operation, *, slug: str) -> dict[str, An
         "requested_by": operation.requested_by,
         "approved_by": operation.approved_by or None,
         "requires_approval": operation.requires_approval,
+        "second_person": operation.second_person,
+        "arguments": operation.arguments,
         "priority": operation.priority,
         "queue_position": queueing.position,
         "waiting_for": queueing.waiting_for,

@@ -1,6 +1,8 @@
 """Operations: asked for, canceled and retried by people. Every move is a guarded update."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -29,6 +31,8 @@ def operation_create(
     reason: str = "",
     requires_approval: bool = False,
     approval_rule: str = APPROVE_STATEFUL,
+    second_person: bool = False,
+    arguments: Mapping[str, Any] | None = None,
     priority: int = states.PRIORITY_PERSON,
 ) -> Operation:
     """Queues an operation with its steps and rings the doorbell once the transaction is through."""
@@ -40,6 +44,8 @@ def operation_create(
         reason=reason,
         requires_approval=requires_approval,
         approval_rule=approval_rule,
+        second_person=second_person,
+        arguments=dict(arguments or {}),
         priority=priority,
         created_at=now,
         queued_at=now,
@@ -56,7 +62,12 @@ def operation_create(
         subject_type="operation",
         subject_id=str(operation.id),
         team_id=team_id,
-        data={"tenant": spec.slug, "reason": reason, "requires_approval": requires_approval},
+        data={
+            "tenant": spec.slug,
+            "reason": reason,
+            "requires_approval": requires_approval or second_person,
+            **(arguments or {}),
+        },
     )
     doorbell_ring_on_commit()
     return operation

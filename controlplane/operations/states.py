@@ -50,6 +50,8 @@ SUSPEND: Final = "suspend"
 RESUME: Final = "resume"
 ROTATE_CREDENTIALS: Final = "rotate_credentials"
 UPGRADE: Final = "upgrade"
+SNAPSHOT: Final = "snapshot"
+RESTORE: Final = "restore"
 DEPROVISION: Final = "deprovision"
 
 KINDS: Final = (
@@ -61,6 +63,8 @@ KINDS: Final = (
     RESUME,
     ROTATE_CREDENTIALS,
     UPGRADE,
+    SNAPSHOT,
+    RESTORE,
     DEPROVISION,
 )
 ACTION_OF_KIND: Final[dict[str, Action]] = {
@@ -72,6 +76,8 @@ ACTION_OF_KIND: Final[dict[str, Action]] = {
     RESUME: "up",
     ROTATE_CREDENTIALS: "up",
     UPGRADE: "up",
+    SNAPSHOT: "data",
+    RESTORE: "data",
     DEPROVISION: "destroy",
 }
 
@@ -83,6 +89,13 @@ STEP_PLAN: Final = "plan"
 STEP_APPLY: Final = "apply"
 STEP_RECORD: Final = "record"
 STEP_VERIFY: Final = "verify"
+# Steps on data, by the names that the runner gives them.
+STEP_CAPTURE: Final = "capture"
+STEP_CHECK: Final = "check"
+STEP_RESTORE: Final = "restore"
+STEP_SETTLE: Final = "settle"
+STEP_SNAPSHOT: Final = "snapshot"
+DATA_STEPS: Final = frozenset({STEP_CAPTURE, STEP_CHECK, STEP_RESTORE, STEP_SETTLE, STEP_SNAPSHOT})
 STEPS_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     PROVISION: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
     UPDATE: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
@@ -92,8 +105,14 @@ STEPS_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     RESUME: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
     ROTATE_CREDENTIALS: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
     UPGRADE: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
-    DEPROVISION: (STEP_PLAN, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
+    SNAPSHOT: (STEP_CAPTURE, STEP_CHECK),
+    RESTORE: (STEP_CHECK, STEP_RESTORE, STEP_VERIFY),
+    DEPROVISION: (STEP_PLAN, STEP_SETTLE, STEP_SNAPSHOT, STEP_APPLY, STEP_RECORD, STEP_VERIFY),
 }
+#: An operation whose first step is one of these decides after it, with a plan at hand, whether to go on.
+PLANNING_STEPS: Final = frozenset({STEP_PLAN, STEP_CHECK})
+#: Kinds that leave the stack's resources, outputs and spans as they are.
+STACK_UNTOUCHED: Final = frozenset({PREVIEW, SNAPSHOT, RESTORE})
 
 STEP_PENDING: Final = "pending"
 STEP_RUNNING: Final = "running"

@@ -75,7 +75,11 @@ def operation_await_approval(*, operation: Operation, reason: str, moved: list[s
 
 
 def operation_apply_begin(*, operation: Operation, now: datetime) -> bool:
-    return _move(operation, states.APPLYING, now=now, fields={}, data={})
+    with transaction.atomic():
+        moved = _move(operation, states.APPLYING, now=now, fields={}, data={})
+        if moved:
+            operation_subject().applying(operation=operation, now=now)
+        return moved
 
 
 def operation_succeed(*, operation: Operation, now: datetime) -> bool:

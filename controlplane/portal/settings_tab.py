@@ -1,5 +1,6 @@
 """A tenant's settings: credentials, protection, operations on request, and deletion."""
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -16,6 +17,7 @@ from controlplane.tenants.models import Tenant
 from controlplane.tenants.releases import release_of, releases_known
 from controlplane.tenants.selectors import tenant_get
 from controlplane.tenants.services import (
+    deletion_needs_second,
     tenant_credentials_issue,
     tenant_delete,
     tenant_operate,
@@ -57,6 +59,8 @@ def _settings(
         "release": release_of(tenant),
         "releases": releases_known(),
         "is_active": tenant.lifecycle == states.ACTIVE,
+        "is_production": deletion_needs_second(tenant),
+        "retention_days": settings.FREEHOLD_SNAPSHOT_RETENTION_DAYS,
     }
     return tenant_frame(
         request,
@@ -127,6 +131,7 @@ def tenant_remove(request: HttpRequest, principal: Principal, slug: str) -> Http
             principal=principal,
             tenant=tenant,
             reason=request.POST.get("reason", "")[:500],
+            skip_final_snapshot=request.POST.get("skip_final_snapshot") == "on",
             now=clock.now(),
         )
         return reverse("portal:operation", args=[operation.id])

@@ -42,6 +42,7 @@ TABS = (
     ("tenant", "Summary"),
     ("tenant-resources", "Resources"),
     ("tenant-operations", "Operations"),
+    ("tenant-snapshots", "Snapshots"),
     ("tenant-usage", "Usage"),
     ("tenant-billing", "Billing"),
     ("tenant-settings", "Settings"),

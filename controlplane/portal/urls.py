@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from controlplane.portal import keys, money, onboarding, operations, settings_tab, tenants
+from controlplane.portal import keys, money, onboarding, operations, settings_tab, snapshots_tab, tenants
 
 app_name = "portal"
 urlpatterns: list[URLPattern] = [
@@ -14,6 +14,18 @@ urlpatterns: list[URLPattern] = [
     path("tenants/<str:slug>/operations/", tenants.tenant_operations, name="tenant-operations"),
     path("tenants/<str:slug>/usage/", money.tenant_usage, name="tenant-usage"),
     path("tenants/<str:slug>/billing/", money.tenant_billing, name="tenant-billing"),
+    path("tenants/<str:slug>/snapshots/", snapshots_tab.tenant_snapshots, name="tenant-snapshots"),
+    path("tenants/<str:slug>/snapshots/take/", snapshots_tab.snapshot_take, name="tenant-snapshot-take"),
+    path(
+        "tenants/<str:slug>/snapshots/<uuid:snapshot_id>/restore/",
+        snapshots_tab.snapshot_restore,
+        name="tenant-snapshot-restore",
+    ),
+    path(
+        "tenants/<str:slug>/snapshots/<uuid:snapshot_id>/delete/",
+        snapshots_tab.snapshot_remove,
+        name="tenant-snapshot-delete",
+    ),
     path("tenants/<str:slug>/settings/", settings_tab.tenant_settings, name="tenant-settings"),
     path("tenants/<str:slug>/protection/", settings_tab.tenant_protection, name="tenant-protection"),
     path("tenants/<str:slug>/credentials/", settings_tab.tenant_credentials, name="tenant-credentials"),

@@ -9,6 +9,7 @@ from typing import Final
 
 from controlplane.operations import states as operation_states
 from controlplane.tenants import states as tenant_states
+from controlplane.tenants.snapshots import states as snapshot_states
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,13 @@ RESOURCE: Final[dict[str, Look]] = {
     "done": _OK,
     "failed": _BAD,
 }
+SNAPSHOT: Final[dict[str, Look]] = {
+    snapshot_states.CREATING: _BUSY,
+    snapshot_states.COMPLETE: _OK,
+    snapshot_states.FAILED: _BAD,
+    snapshot_states.DELETED: Look("idle", "circle-minus"),
+    snapshot_states.EXPIRED: Look("idle", "circle-minus"),
+}
 LOOKS: Final[dict[str, dict[str, Look]]] = {
     "lifecycle": LIFECYCLE,
     "health": HEALTH,
@@ -74,6 +82,7 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
     "operation": OPERATION,
     "step": STEP,
     "resource": RESOURCE,
+    "snapshot": SNAPSHOT,
 }
 
 #: What a kind of operation is called where it is a title.
@@ -86,6 +95,8 @@ KIND_TITLES: Final[dict[str, str]] = {
     operation_states.RESUME: "Resume",
     operation_states.ROTATE_CREDENTIALS: "Rotate credentials",
     operation_states.UPGRADE: "Upgrade",
+    operation_states.SNAPSHOT: "Snapshot",
+    operation_states.RESTORE: "Restore",
     operation_states.DEPROVISION: "Delete",
 }
 STEP_TITLES: Final[dict[str, str]] = {
@@ -93,6 +104,11 @@ STEP_TITLES: Final[dict[str, str]] = {
     operation_states.STEP_APPLY: "Apply it",
     operation_states.STEP_RECORD: "Record what exists",
     operation_states.STEP_VERIFY: "Verify from outside",
+    operation_states.STEP_CAPTURE: "Capture the data",
+    operation_states.STEP_CHECK: "Check the snapshot",
+    operation_states.STEP_RESTORE: "Put the data in place",
+    operation_states.STEP_SETTLE: "End the runtime, deliver its usage",
+    operation_states.STEP_SNAPSHOT: "Take and try a final snapshot",
 }
 #: kind of a component -> its icon
 COMPONENT_ICONS: Final[dict[str, str]] = {

@@ -1,10 +1,12 @@
 """What operations call on tenants: the lifecycle follows what was really done (see states.next_lifecycle)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 
+from contracts.snapshot import DataJob
 from contracts.stack import StackOutputs, StackSecrets, StackSpec
 from controlplane.core import clock
 from controlplane.core.errors import Conflict, FreeholdError
@@ -19,6 +21,8 @@ from controlplane.tenants.leaks import leaks_find, restless_find
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.probing import looks_take
 from controlplane.tenants.rotation import credentials_read, credentials_settle
+from controlplane.tenants.snapshots.jobs import data_job_build
+from controlplane.tenants.snapshots.services import snapshot_complete, snapshots_follow
 from controlplane.tenants.stack_spec import stack_spec_of
 
 VERIFY_DEADLINE_S = 20.0
@@ -40,6 +44,10 @@ class TenantSubject:
 
     def started(self, *, operation: Operation, now: datetime) -> None:
         self._move(operation, "started", now)
+        snapshots_follow(operation=operation, now=now)
+
+    def applying(self, *, operation: Operation, now: datetime) -> None:
+        self._move(operation, "applying", now)
 
     def finished(self, *, operation: Operation, now: datetime) -> None:
         self._move(operation, operation.state, now, halfway=_halfway(operation))
@@ -48,6 +56,13 @@ class TenantSubject:
             tenant = Tenant.objects.select_for_update().get(pk=operation.tenant_id)
             generation = StackSpec.model_validate(operation.spec).credentials
             credentials_settle(tenant=tenant, generation=generation, actor="executor", now=now)
+        snapshots_follow(operation=operation, now=now)
+
+    def data_job(self, *, operation: Operation, scratch: str) -> DataJob | None:
+        return data_job_build(operation=operation, scratch=scratch)
+
+    def snapshot_taken(self, *, operation: Operation, taken: Mapping[str, Any], now: datetime) -> None:
+        snapshot_complete(operation=operation, taken=taken, now=now)
 
     def retry_check(self, *, operation: Operation) -> None:
         if operation.kind == "deprovision":
@@ -105,6 +120,10 @@ class TenantSubject:
         if following in (states.FAILED, states.SUSPENDED):
             # Nobody looks at it any more, and what nobody sees is unknown, not ill.
             health_forget(tenant_id=current.pk, now=now)
+        if operation.kind == "provision" and following == states.ACTIVE:
+            from controlplane.tenants.snapshots.requests import restore_after_provision
+
+            restore_after_provision(tenant=current, actor=operation.requested_by, now=now)
         if following == states.DEPROVISIONED:
             from controlplane.tenants.services import tenant_credentials_forget
 

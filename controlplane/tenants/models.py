@@ -5,6 +5,7 @@ from django.db.models import Q, Value
 
 from controlplane.core.ids import uuid7
 from controlplane.tenants import states
+from controlplane.tenants.snapshots import states as snapshot_states
 
 
 class Tenant(models.Model):
@@ -41,6 +42,8 @@ class Tenant(models.Model):
     #: Generation of its credentials, and usage keys that earlier ones may still use; see rotation.py.
     credentials = models.PositiveIntegerField(default=1, db_default=1)
     retiring_usage_key_ids = models.JSONField(default=list, db_default=Value([], models.JSONField()))
+    #: The snapshot that is restored once the tenant is provisioned.
+    restore_from = models.UUIDField(null=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     activated_at = models.DateTimeField(null=True)
@@ -84,6 +87,42 @@ class ComponentHealth(models.Model):
 
     def __str__(self) -> str:
         return f"{self.component} of {self.tenant_id}: {self.health}"
+
+
+class Snapshot(models.Model):
+    """A copy of a tenant's data at one moment; it may outlive the tenant. The files lie in its folder."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="snapshots")
+    operation = models.ForeignKey("operations.Operation", on_delete=models.PROTECT, related_name="snapshots")
+    kind = models.CharField(max_length=16, choices=[(k, k) for k in snapshot_states.KINDS])
+    state = models.CharField(
+        max_length=16, choices=[(s, s) for s in snapshot_states.STATES], default=snapshot_states.CREATING
+    )
+    reason = models.CharField(max_length=500, blank=True)
+    size_bytes = models.BigIntegerField(default=0)
+    #: contracts.snapshot.SnapshotManifest once it is complete, and the hash by which its file is known again.
+    manifest = models.JSONField(null=True)
+    manifest_sha256 = models.CharField(max_length=64, blank=True)
+    #: The key of its files; gone with the snapshot.
+    sealed_key = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    completed_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    removed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant", "-created_at"], name="snapshot_of_tenant"),
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(state=snapshot_states.COMPLETE),
+                name="snapshot_expiry",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} snapshot {self.id} ({self.state})"
 
 
 class HealthChange(models.Model):

@@ -51,6 +51,10 @@ class Plan(Contract):
     approval_by_kind: dict[str, Approval] = {}
     #: Whether every change of a tenant labelled environment=production is approved.
     approval_production: bool = False
+    #: Whether a last snapshot is taken, and proven by a restore drill, before a tenant is destroyed.
+    final_snapshot: bool = True
+    #: Whether whoever deletes a tenant may do without; an administrator always may.
+    final_snapshot_optional: bool = True
     sizes: Sizes
     limits: Limits
     rate_card: dict[str, Any]

@@ -3,25 +3,27 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 from django.db import IntegrityError, transaction
 
-from controlplane.accounts.access import Principal, access_require_team
+from controlplane.accounts.access import Principal, access_allows, access_require_team
 from controlplane.accounts.models import ApiKey
+from controlplane.accounts.roles import ADMIN
 from controlplane.core.audit import audit_record
 from controlplane.core.data_keys import data_keys_destroy
-from controlplane.core.errors import Conflict, PreconditionFailed, RetryLater
+from controlplane.core.errors import Conflict, PermissionDenied, PreconditionFailed, RetryLater
 from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
 from controlplane.operations.services import operation_cancel, operation_create
 from controlplane.tenants import states
-from controlplane.tenants.approval import approval_rule
+from controlplane.tenants.approval import approval_rule, is_production
 from controlplane.tenants.lifecycle import protection_check
 from controlplane.tenants.locks import tenant_and_operations_lock
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.placement import local_slot_find
-from controlplane.tenants.plans import plans
+from controlplane.tenants.plans import Plan, plans
 from controlplane.tenants.releases import release_check, release_demand, release_pin, release_shipped
 from controlplane.tenants.rotation import (
     EARLIER,
@@ -31,6 +33,8 @@ from controlplane.tenants.rotation import (
     retiring_revoke,
 )
 from controlplane.tenants.selectors import tenant_etag
+from controlplane.tenants.snapshots.selectors import snapshot_get
+from controlplane.tenants.snapshots.services import snapshot_hold
 from controlplane.tenants.stack_spec import sizes_merge, stack_spec_of
 from controlplane.tenants.targets import region_default
 from controlplane.tenants.validation import tenant_check
@@ -58,12 +62,14 @@ def tenant_create(
     labels: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     requires_approval: bool = False,
+    restore_from: UUID | None = None,
     reason: str = "",
 ) -> tuple[Tenant, Operation]:
-    """Requests a tenant and queues its provisioning.
+    """Requests a tenant and queues its provisioning; once it is active, the snapshot `restore_from` is restored.
 
-    Raises ValidationFailed naming every wrong field, Conflict (`slug_taken`, `machine_full`), PermissionDenied
-    for a principal limited to some tenants: it could not see what it made.
+    Raises NotFound for a snapshot of a tenant the principal does not see, ValidationFailed
+    naming every wrong field, Conflict (`slug_taken`, `machine_full`, `snapshot_not_complete`), PermissionDenied for a
+    principal limited to some tenants: it could not see what it made.
     """
     access_require_team(principal)
     tenant_check(
@@ -80,8 +86,11 @@ def tenant_create(
         raise _slug_taken(slug)
     try:
         with transaction.atomic():
+            if restore_from is not None:
+                snapshot_hold(snapshot_get(principal=principal, snapshot_id=restore_from))
             tenant = Tenant(
                 team_id=principal.team_id,
+                restore_from=restore_from,
                 slug=slug,
                 name=name.strip(),
                 plan=plan,
@@ -113,7 +122,12 @@ def tenant_create(
                 principal.actor,
                 "tenant.requested",
                 now,
-                {"slug": slug, "plan": plan, "target": target},
+                {
+                    "slug": slug,
+                    "plan": plan,
+                    "target": target,
+                    **({"restore_from": str(restore_from)} if restore_from else {}),
+                },
             )
     except IntegrityError as error:  # a concurrent request took the slug or the slot between check and insert
         if "one_tenant_per_slot" in str(error):
@@ -160,7 +174,7 @@ def tenant_update(
     before = {name: getattr(current, name) for name in after}
     moves_infrastructure = bool({"plan", "overrides", "runtime_version"} & set(after))
     if moves_infrastructure:
-        _accepts(current, operation_states.UPDATE)
+        tenant_accepts(current, operation_states.UPDATE)
     for name, value in after.items():
         setattr(current, name, value)
     # The version must move even if the clock did not, or went back while this waited for the row.
@@ -191,7 +205,7 @@ def tenant_operate(
     """
     with transaction.atomic():
         current = Tenant.objects.select_for_update().get(pk=tenant.pk)
-        _accepts(current, kind)
+        tenant_accepts(current, kind)
         if kind == operation_states.ROTATE_CREDENTIALS:
             credentials_renew(tenant=current, actor=principal.actor, now=now)
         elif kind == operation_states.UPGRADE:
@@ -200,12 +214,25 @@ def tenant_operate(
 
 
 @transaction.atomic
-def tenant_delete(*, principal: Principal, tenant: Tenant, now: datetime, reason: str = "") -> Operation:
+def tenant_delete(
+    *,
+    principal: Principal,
+    tenant: Tenant,
+    now: datetime,
+    reason: str = "",
+    skip_final_snapshot: bool = False,
+) -> Operation:
     """Cancels what still waits and queues the deprovisioning. Raises Conflict while protected, while a
-    deprovisioning is under way, or while what runs does not allow it; then nothing is canceled either."""
+    deprovisioning is under way, or while what runs does not allow it; then nothing is canceled either.
+
+    A production tenant's waits, once planned, for a person other than the one who asks. Raises PermissionDenied
+    (`final_snapshot_required`) for a skip that the plan does not allow.
+    """
     open_ones = Operation.objects.filter(tenant_id=tenant.pk, state__in=operation_states.OPEN)
     current = tenant_and_operations_lock(tenant.pk)
     protection_check(current)
+    if skip_final_snapshot:
+        _skip_check(principal, plans()[current.plan])
     if open_ones.filter(kind=operation_states.DEPROVISION).exists():
         raise Conflict(f"{current.slug} is being deleted already.", code="already_deleting")
     # What waits would otherwise run against a tenant that is going away; and a canceled provision frees its
@@ -214,8 +241,35 @@ def tenant_delete(*, principal: Principal, tenant: Tenant, now: datetime, reason
     for operation in open_ones.filter(state__in=waiting):
         operation_cancel(operation=operation, actor=principal.actor, now=now)
     current.refresh_from_db()
-    _accepts(current, operation_states.DEPROVISION)
-    return _operation(current, operation_states.DEPROVISION, principal, now, reason, False)
+    tenant_accepts(current, operation_states.DEPROVISION)
+    return operation_create(
+        tenant_id=current.id,
+        team_id=current.team_id,
+        kind=operation_states.DEPROVISION,
+        spec=stack_spec_of(current, kind=operation_states.DEPROVISION),
+        actor=principal.actor,
+        reason=reason,
+        approval_rule=approval_rule(
+            plan=plans()[current.plan], kind=operation_states.DEPROVISION, labels=current.labels
+        ),
+        second_person=deletion_needs_second(current),
+        arguments={"skip_final_snapshot": True} if skip_final_snapshot else {},
+        now=now,
+    )
+
+
+def deletion_needs_second(tenant: Tenant) -> bool:
+    """Whether a second person must agree: for a tenant of production, or on a plan that protects its tenants."""
+    return is_production(tenant.labels) or plans()[tenant.plan].deletion_protection
+
+
+def _skip_check(principal: Principal, plan: Plan) -> None:
+    if plan.final_snapshot and not plan.final_snapshot_optional and not access_allows(principal, ADMIN):
+        raise PermissionDenied(
+            f"The plan {plan.key} wants a final snapshot of every tenant that is deleted.",
+            code="final_snapshot_required",
+            hint="Delete it without skip_final_snapshot, or ask an administrator.",
+        )
 
 
 def tenant_credentials_issue(
@@ -297,7 +351,8 @@ _WAY_ON = {
 }
 
 
-def _accepts(tenant: Tenant, kind: str) -> None:
+def tenant_accepts(tenant: Tenant, kind: str) -> None:
+    """Raises Conflict (`tenant_state`) when its lifecycle does not allow an operation of that kind now."""
     if tenant.lifecycle not in states.ACCEPTS[kind]:
         allowed = ", ".join(sorted(states.ACCEPTS[kind]))
         raise Conflict(

@@ -40,6 +40,7 @@ CAPPED: Final = "capped"
 STANDINGS: Final = (CURRENT, PAST_DUE, CAPPED)
 
 _STARTED = "started"
+_APPLYING = "applying"
 _SUCCEEDED = "succeeded"
 _FAILED = "failed"
 _CANCELED = "canceled"
@@ -59,7 +60,8 @@ _MOVES: Final[dict[tuple[str, str], tuple[frozenset[str], str]]] = {
     ("resume", _SUCCEEDED): (frozenset({SUSPENDED, FAILED}), ACTIVE),
     ("resume", HALFWAY): (frozenset({SUSPENDED}), FAILED),
     # One that fails or is canceled stays `deprovisioning`: a tenant half taken apart is nothing else.
-    ("deprovision", _STARTED): (frozenset({REQUESTED, ACTIVE, SUSPENDED, FAILED}), DEPROVISIONING),
+    # Once its destruction begins, not while it is planned and agreed to: until then it lives as before.
+    ("deprovision", _APPLYING): (frozenset({REQUESTED, ACTIVE, SUSPENDED, FAILED}), DEPROVISIONING),
     ("deprovision", _SUCCEEDED): (frozenset({DEPROVISIONING}), DEPROVISIONED),
 }
 
@@ -74,6 +76,8 @@ ACCEPTS: Final[dict[str, frozenset[str]]] = {
     "rotate_credentials": frozenset({ACTIVE}),
     "preview": frozenset({ACTIVE, FAILED, SUSPENDED}),
     "refresh": frozenset({ACTIVE, FAILED, SUSPENDED}),
+    "snapshot": frozenset({ACTIVE, SUSPENDED}),
+    "restore": frozenset({ACTIVE}),
     "deprovision": frozenset({REQUESTED, ACTIVE, SUSPENDED, FAILED, DEPROVISIONING}),
 }
 

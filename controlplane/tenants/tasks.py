@@ -10,6 +10,7 @@ from controlplane.tenants.component_health import (
     looks_note,
 )
 from controlplane.tenants.probing import looks_take
+from controlplane.tenants.snapshots.services import snapshots_expire
 
 
 @shared_task(name="controlplane.tenants.tasks.tenants_health_task", expires=30)
@@ -19,6 +20,12 @@ def tenants_health_task() -> int:
     now = clock.now()
     health_unwatched_settle(now=now)
     return sum(looks_note(tenant_id=tenant_id, looks=seen, now=now) for tenant_id, seen in looks.items())
+
+
+@shared_task(name="controlplane.tenants.tasks.snapshots_task", expires=600)
+def snapshots_task() -> int:
+    """Removes snapshots that are kept no longer, and what killed attempts left."""
+    return snapshots_expire(now=clock.now())
 
 
 @shared_task(name="controlplane.tenants.tasks.health_history_task", expires=3600)

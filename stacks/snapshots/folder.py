@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from contracts.snapshot import SnapshotManifest
+from embedded.crashpoints import crash_point
 from stacks.snapshots.errors import SnapshotCorrupt
 from stacks.snapshots.sealing import file_sha256
 
@@ -33,10 +34,12 @@ def partial_finish(partial: Path, folder: Path, manifest: SnapshotManifest) -> s
         file.flush()
         os.fsync(file.fileno())
     _sync(partial)
+    crash_point("snapshot.written")
     # An older one of the same id is a killed attempt's whose end was never told: the newer one stands.
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     _sync(folder.parent)
+    crash_point("snapshot.named")
     return hashlib.sha256(text).hexdigest()
 
 

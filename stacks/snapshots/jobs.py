@@ -7,6 +7,7 @@ from typing import Any
 
 from contracts.snapshot import DataJob, SnapshotManifest
 from contracts.stack import StackSecrets, StackSpec
+from embedded.crashpoints import crash_point
 from embedded.errors import EmbeddedError
 from stacks.errors import StacksError
 from stacks.snapshots.drill import snapshot_drill
@@ -62,7 +63,11 @@ def job_final(spec: StackSpec, secrets: StackSecrets, job: DataJob, progress: Pr
     """Steps `settle` and `snapshot` of a deprovision, the second with its restore drill."""
     with _Scratch(job):
         with progress.step("settle") as said:
-            said.append(tenant_settle(spec, secrets, progress))
+            # Of a stack that is half destroyed nothing may be started again.
+            said.append(
+                tenant_settle(spec, secrets, progress) if job.settle else "Nothing is left to settle."
+            )
+        crash_point("final.settled")
         progress.phase("snapshot", "started", "")
         detail = job.skip_reason
         if not job.skip_reason:
@@ -74,6 +79,7 @@ def job_final(spec: StackSpec, secrets: StackSecrets, job: DataJob, progress: Pr
             except (StacksError, EmbeddedError, OSError) as error:
                 raise FinalSnapshotFailed(str(error)) from error
             detail = f"{sentence(manifest)} {drilled}"
+            crash_point("final.drilled")
             taken(taken_data(manifest, sha256))
         progress.phase("snapshot", "finished", detail)
 

@@ -7,6 +7,7 @@ import redis
 
 from contracts.snapshot import DataJob, SnapshotManifest, StoreFile
 from contracts.stack import StackSpec
+from embedded.crashpoints import crash_point
 from embedded.errors import EmbeddedError
 from stacks.errors import StacksError
 from stacks.providers.local.swap import CACHE_SIDE, JOURNAL, side_name, swap_commit, swap_done, swap_finish
@@ -78,8 +79,11 @@ def _restore(
             said = ledger_carry(
                 owner_url(stores.postgres), owner_url(stores.postgres, side), same_tenant=same_tenant
             )
+            crash_point("restore.loaded")
             swap_commit(stores.folder, restore_id=str(job.restore_id))
+            crash_point("restore.committed")
             swap_finish(stores.folder)
+            crash_point("restore.swapped")
     except BaseException:
         _tidy(stores)
         raise

@@ -17,6 +17,8 @@ from stacks.snapshots.stores import Stores, runtime_retire, stores_of, stores_st
 
 #: How long delivery may take; what is left then is told.
 DELIVER_S: Final = 60.0
+#: How long nothing may get through before it is given up: nobody waits for a control plane that is away.
+SILENCE_S: Final = 5.0
 _BATCH: Final = 200
 _PAUSE_S: Final = 1.0
 
@@ -39,6 +41,7 @@ def tenant_settle(spec: StackSpec, secrets: StackSecrets, progress: Progress) ->
 
 def _deliver(stores: Stores, spec: StackSpec, secrets: StackSecrets, progress: Progress) -> str:
     deadline = time.monotonic() + DELIVER_S
+    heard = time.monotonic()
     sent, why = 0, ""
     with connection_to(owner_url(stores.postgres), autocommit=True) as connection:
         row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [f"public.{OUTBOX_TABLE}"]).fetchone()
@@ -59,7 +62,11 @@ def _deliver(stores: Stores, spec: StackSpec, secrets: StackSecrets, progress: P
                 except (httpx.HTTPError, ValueError) as error:
                     settled, why = 0, type(error).__name__
                 sent += settled
-                if settled == 0:
+                if settled:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard >= SILENCE_S:
+                    break
+                else:
                     time.sleep(_PAUSE_S)
         left = connection.execute(
             f"SELECT count(*) FROM {OUTBOX_TABLE} WHERE state = 'pending'"  # noqa: S608 - our own constant

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from contracts.snapshot import DataJob, SnapshotManifest, StoreFile
 from contracts.stack import StackSpec
+from embedded.crashpoints import crash_point
 from embedded.postgres import ENGINE_VERSION as POSTGRES_VERSION
 from embedded.redis import ENGINE_VERSION as REDIS_VERSION
 from stacks.snapshots.cache import cache_dump
@@ -69,6 +70,7 @@ def _capture(stores: Stores, partial: Path, job: DataJob, progress: Progress) ->
             stores.cache, partial / CACHE_FILE, key=job.key, scratch=Path(job.scratch), progress=progress
         )
     ]
+    crash_point("snapshot.cache-read")
     for component, name in DUMP_FILES.items():
         progress.alive()
         files.append(

@@ -12,7 +12,8 @@ PAGE = ROOT / "docs" / "runbooks" / "failure-codes.md"
 
 
 def codes_written() -> Iterator[tuple[str, str]]:
-    """(code, place) of every error of an operation: {code, title, detail, hint} literals, and verifications."""
+    """(code, place) of every error of an operation: {code, title, detail, hint} literals, verifications, and
+    errors of the work on data."""
     for path in sorted((ROOT / "controlplane").rglob("*.py")):
         if path.parts[-2] in ("api", "portal", "cli", "config"):
             continue
@@ -29,11 +30,16 @@ def codes_written() -> Iterator[tuple[str, str]]:
                 for keyword in node.keywords:
                     if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
                         yield str(keyword.value.value), place
+    for path in sorted((ROOT / "stacks").rglob("errors.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "code":
+                assert isinstance(node.value, ast.Constant)
+                yield str(node.value.value), f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
 def test_every_code_is_in_the_catalogue() -> None:
     written = list(codes_written())
-    assert len(written) >= 6, "the walk finds nothing"
+    assert len(written) >= 12, "the walk finds nothing"
     missing = [f"{place}: {code}" for code, place in written if code not in BY_CODE]
     assert not missing, f"add a row to controlplane/operations/failures.py and {PAGE.name}: {missing}"
 

@@ -22,6 +22,9 @@ TENANT_POSTS = {
     "operate/resume/": {},
     "operate/rotate-credentials/": {},
     "operate/upgrade/": {},
+    "snapshots/take/": {},
+    "snapshots/00000000-0000-7000-8000-000000000000/restore/": {"confirm": "acme"},
+    "snapshots/00000000-0000-7000-8000-000000000000/delete/": {},
 }
 OPERATION_VERBS = ("approve", "reject", "cancel", "retry")
 

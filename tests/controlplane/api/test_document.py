@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from controlplane.core import clock
 from controlplane.operations import transitions
 from controlplane.operations.models import Operation, Stack
-from controlplane.tenants.models import Tenant
+from controlplane.tenants.models import Snapshot, Tenant
 from tests.controlplane.api.test_usage import BATCH, event, send
 from tests.support.people import Person
 
@@ -70,6 +70,7 @@ def test_parameters_are_documented() -> None:
     assert {("query", "from"), ("query", "to"), ("query", "meter")} <= parameters("tenants_usage")
 
 
+SNAPSHOT = "01900000-0000-7000-8000-000000000000"
 READS = {
     "/plans": "/plans",
     "/targets": "/targets",
@@ -79,6 +80,8 @@ READS = {
     "/tenants/{slug}/outputs": "/tenants/acme/outputs",
     "/tenants/{slug}/health": "/tenants/acme/health",
     "/tenants/{slug}/timeline": "/tenants/acme/timeline",
+    "/tenants/{slug}/snapshots": "/tenants/acme/snapshots",
+    "/tenants/{slug}/snapshots/{snapshot_id}": "/tenants/acme/snapshots/{snapshot}",
     "/tenants/{slug}/usage": "/tenants/acme/usage?meter=input_tokens&group_by=model",
     "/tenants/{slug}/usage-report": "/tenants/acme/usage-report",
     "/tenants/{slug}/invoice-preview": "/tenants/acme/invoice-preview",
@@ -130,6 +133,19 @@ def furnished(acme: Acme, owner: Person) -> Acme:
     Tenant.objects.filter(pk=tenant.pk).update(
         health_checks=[{"name": "postgres", "ok": True, "detail": ""}], health_checked_at=now
     )
+    files = [{"name": "postgres.dump", "component": "postgres", "bytes": 7, "sha256": "0" * 64, "items": 3}]
+    Snapshot.objects.create(
+        id=SNAPSHOT,
+        tenant=tenant,
+        operation=operation,
+        kind="manual",
+        state="complete",
+        size_bytes=7,
+        manifest={"files": files, "versions": {"runtime": "0.1.0"}},
+        created_at=now,
+        completed_at=now,
+        expires_at=now,
+    )
     return acme
 
 
@@ -143,7 +159,7 @@ TEXTS = {"/operations/{operation_id}/log"}
 
 @pytest.mark.parametrize("path", sorted(READS.keys() - TEXTS))
 def test_answers_fit_the_document(furnished: Acme, owner: Person, path: str) -> None:
-    address = READS[path].format(operation=furnished[1].id)
+    address = READS[path].format(snapshot=SNAPSHOT, operation=furnished[1].id)
     answer = owner.api().get(address, headers={"accept": "application/json"})
     assert answer.status_code == 200
     operation = document()["paths"][f"/api/v1{path}"]["get"]

@@ -85,8 +85,16 @@ def test_strange_json(owner: Person, body: str | bytes, status: int, headers: di
     assert Tenant.objects.count() == 0
 
 
-def test_delete_reads_its_body_only_for_the_key(acme: Acme, owner: Person) -> None:
-    assert owner.api()("DELETE", "/tenants/acme", "[" * 100_000, headers=KEY).status_code == 202
+@pytest.mark.parametrize(
+    ("body", "status"), [("[" * 100_000, 400), ('{"skip_final_snapshot": "perhaps"}', 422)]
+)
+def test_a_deletion_whose_body_cannot_be_read_is_not_begun(
+    acme: Acme, owner: Person, body: str, status: int
+) -> None:
+    """It could hold a wish about the final snapshot."""
+    assert owner.api()("DELETE", "/tenants/acme", body, headers=KEY).status_code == status
+    assert not Operation.objects.filter(kind="deprovision").exists()
+    assert owner.api()("DELETE", "/tenants/acme").status_code == 202
 
 
 @pytest.mark.parametrize(

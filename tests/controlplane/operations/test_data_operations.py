@@ -1,0 +1,343 @@
+"""Snapshot, restore and verified deprovision through the real executor, runner, engine and runtime."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from controlplane.accounts import roles
+from controlplane.accounts.services import api_key_create, team_create
+from controlplane.core import clock
+from controlplane.core.encryption import decrypt
+from controlplane.core.errors import PermissionDenied
+from controlplane.operations import approvals, leases, services, states
+from controlplane.operations.executor import _Execution, operation_execute, operation_log_path
+from controlplane.operations.models import Operation, OperationEvent
+from controlplane.operations.process import RunnerProcess, operation_mark
+from controlplane.operations.reaper import operations_reap
+from controlplane.operations.record import secret_context
+from controlplane.operations.selectors import stack_of
+from controlplane.tenants.models import Snapshot, Tenant
+from controlplane.tenants.services import tenant_create, tenant_credentials_issue, tenant_delete
+from controlplane.tenants.snapshots.folders import snapshot_folder
+from controlplane.tenants.snapshots.requests import tenant_restore, tenant_snapshot
+from embedded.crashpoints import VARIABLE
+from embedded.ports import free_block
+from embedded.processes import processes_marked, wait_until
+from tests.support.people import Person, person_make
+
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
+
+
+@pytest.fixture
+def person(settings: Any, tmp_path: Path) -> Iterator[Person]:
+    """An owner whose tenants live in a home of their own, with state in files."""
+    (tmp_path / "state").mkdir()
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("test")
+    settings.FREEHOLD_HOME = tmp_path
+    settings.FREEHOLD_PULUMI = ROOT / ".tools"
+    settings.PULUMI_BACKEND_URL = f"file://{tmp_path / 'state'}"
+    settings.PULUMI_PASSPHRASE_FILE = passphrase
+    settings.FREEHOLD_TENANT_PORT_BASE = free_block(random.randrange(22_000, 31_000, 40), 32_000, 40)  # noqa: S311
+    owner = person_make("run@example.com", team_create(name="R", actor="t", now=clock.now()), roles.OWNER)
+    yield owner
+    for tenant in Tenant.objects.exclude(lifecycle="deprovisioned"):
+        Operation.objects.filter(tenant=tenant, state__in=states.OPEN).update(state=states.CANCELED)
+        Tenant.objects.filter(pk=tenant.pk).update(labels={}, deletion_protection=False)
+        tenant.refresh_from_db()
+        tenant_delete(principal=owner.principal, tenant=tenant, now=clock.now(), skip_final_snapshot=True)
+        assert run().state == states.SUCCEEDED
+    assert processes_marked(str(tmp_path)) == []
+
+
+def run() -> Operation:
+    operation = leases.operation_claim(worker="test", now=clock.now())
+    assert operation is not None
+    operation_execute(operation)
+    operation.refresh_from_db()
+    return operation
+
+
+def succeeded() -> Operation:
+    operation = run()
+    assert (operation.state, operation.error) == (states.SUCCEEDED, None)
+    return operation
+
+
+def provision(person: Person, slug: str = "acme", **more: Any) -> Tenant:
+    values = {"slug": slug, "name": slug, "plan": "starter", "target": "local", **more}
+    tenant, _ = tenant_create(principal=person.principal, now=clock.now(), **values)
+    succeeded()
+    tenant.refresh_from_db()
+    return tenant
+
+
+def sql(tenant: Tenant, statement: str) -> list[Any]:
+    stack = stack_of(tenant_id=tenant.id)
+    assert stack is not None
+    secrets = decrypt(stack.secret_outputs, context=secret_context(tenant.id))
+    with psycopg.connect(secrets["postgres_url"], autocommit=True) as database:
+        cursor = database.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def key_of(person: Person, tenant: Tenant) -> str:
+    issued = tenant_credentials_issue(principal=person.principal, tenant=tenant, name="test", now=clock.now())
+    return issued["api_key"]
+
+
+def opens(tenant: Tenant, key: str) -> bool:
+    answer = httpx.post(
+        f"{tenant.runtime_url}/threads/search", json={}, headers={"x-api-key": key}, timeout=10
+    )
+    assert answer.status_code in (200, 401, 403)
+    return answer.status_code == 200
+
+
+def snapshot(person: Person, tenant: Tenant) -> Snapshot:
+    operation = tenant_snapshot(principal=person.principal, tenant=tenant, now=clock.now())
+    succeeded()
+    return Snapshot.objects.get(operation=operation)
+
+
+def approve(operation: Operation, actor: str = "user:second@example.com") -> None:
+    approvals.operation_approve(operation=operation, actor=actor, now=clock.now())
+
+
+def steps(operation: Operation) -> list[tuple[str, str]]:
+    return [(step.name, step.state) for step in operation.steps.all()]
+
+
+def meanwhile(work: Callable[[], None]) -> threading.Thread:
+    def guarded() -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    return thread
+
+
+def test_snapshot_restore_and_a_new_tenant_from_it(person: Person, tmp_path: Path) -> None:
+    tenant = provision(person)
+    old_key = key_of(person, tenant)
+    sql(tenant, "INSERT INTO threads (thread_id, owner) VALUES (gen_random_uuid(), 'then')")
+    taken = snapshot(person, tenant)
+    assert (taken.state, taken.kind, taken.size_bytes > 1000) == ("complete", "manual", True)
+    folder = snapshot_folder(tenant_id=tenant.id, snapshot_id=taken.id)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "cache.records", "manifest.json", "postgres.dump", "vector_store.dump",
+    ]  # fmt: skip
+
+    # A restore overwrites data, so it stops for a person, with a plan that names what is replaced.
+    sql(tenant, "UPDATE threads SET owner = 'since'")
+    since_key = key_of(person, tenant)
+    tenant_restore(principal=person.principal, tenant=tenant, now=clock.now())
+    parked = run()
+    assert (parked.state, parked.plan_summary["replace"]) == (states.AWAITING_APPROVAL, 3)
+    assert "Data would be lost" in parked.approval_reason
+    assert sql(tenant, "SELECT owner FROM threads") == [("since",)]
+    approve(parked)
+    restored = succeeded()
+    assert steps(restored) == [("check", "succeeded"), ("restore", "succeeded"), ("verify", "succeeded")]
+    assert sql(tenant, "SELECT owner FROM threads") == [("then",)]
+    # Keys are no part of the past: both open.
+    assert opens(tenant, old_key)
+    assert opens(tenant, since_key)
+
+    # The tenant goes; its final snapshot stays, and a new tenant is made from it.
+    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now())
+    gone = succeeded()
+    assert steps(gone) == [
+        (name, "succeeded") for name in ("plan", "settle", "snapshot", "apply", "record", "verify")
+    ]
+    assert "Drill passed" in gone.steps.get(name="snapshot").detail
+    # No control plane listens here: what could not be delivered is told, and is in the final snapshot.
+    assert "could not be (ConnectError)" in gone.steps.get(name="settle").detail
+    final = Snapshot.objects.get(operation=gone)
+    assert (final.kind, final.state) == ("final", "complete")
+    assert not (tmp_path / "tenants" / "acme").exists()
+    assert not list((tmp_path / "operations").iterdir())
+
+    heir, _ = tenant_create(
+        principal=person.principal, slug="globex", name="G", plan="starter", target="local",
+        restore_from=final.id, now=clock.now(),
+    )  # fmt: skip
+    assert succeeded().kind == states.PROVISION
+    followed = succeeded()
+    assert (followed.kind, followed.arguments) == (states.RESTORE, {"snapshot": str(final.id)})
+    heir.refresh_from_db()
+    assert heir.restore_from is None
+    assert sql(heir, "SELECT owner FROM threads") == [("then",)]
+    assert not opens(heir, old_key)
+    assert opens(heir, key_of(person, heir))
+    # No key of the tenants is readable in what is kept of them.
+    sealed = b"".join(path.read_bytes() for path in (tmp_path / "snapshots").rglob("*") if path.is_file())
+    log = b"".join(path.read_bytes() for path in (tmp_path / "logs").rglob("*") if path.is_file())
+    events = json.dumps(list(OperationEvent.objects.values_list("data", flat=True)))
+    for secret in (old_key, since_key):
+        assert secret.encode() not in sealed + log + events.encode()
+
+
+@pytest.mark.parametrize(("kind", "worker_dies"), [("snapshot", False), ("restore", True)])
+def test_a_killed_run_is_taken_over_and_finished(person: Person, kind: str, worker_dies: bool) -> None:
+    tenant = provision(person)
+    sql(
+        tenant,
+        "INSERT INTO threads (thread_id, owner) SELECT gen_random_uuid(), 'then' FROM generate_series(1, 20000)",
+    )
+    step = "capture" if kind == "snapshot" else "restore"
+    if kind == "restore":
+        snapshot(person, tenant)
+        sql(tenant, "DELETE FROM threads")
+        tenant_restore(principal=person.principal, tenant=tenant, now=clock.now())
+        approve(run())
+        operation = Operation.objects.get(kind="restore")
+    else:
+        operation = tenant_snapshot(principal=person.principal, tenant=tenant, now=clock.now())
+
+    def kill() -> None:
+        deadline = time.monotonic() + 60
+        while operation.steps.get(name=step).state != "running" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.4)
+        for identity in processes_marked(operation_mark(operation.id)):
+            os.kill(identity.pid, signal.SIGKILL)
+
+    thread = meanwhile(kill)
+    if worker_dies:
+        claimed = leases.operation_claim(worker="dying", now=clock.now())
+        assert claimed is not None
+        execution = _Execution(claimed)
+        runner = RunnerProcess(
+            execution._job(), lease_token=execution.token, log_path=operation_log_path(claimed)
+        )
+        with contextlib.suppress(EOFError):
+            while thread.is_alive():
+                if (event := runner.next(0.05)) is not None:
+                    execution._handle(event, runner, [])
+        thread.join()
+        Operation.objects.update(lease_expires_at=clock.now() - timedelta(seconds=1))
+        assert operations_reap(now=clock.now()) == 1
+        runner.close()
+    else:
+        assert run().state == states.QUEUED
+        thread.join()
+    assert processes_marked(operation_mark(operation.id)) == []
+    done = succeeded()
+    assert (done.pk, done.attempt) == (operation.pk, 2)
+    assert sql(tenant, "SELECT count(*) FROM threads") == [(20000,)]
+    assert Snapshot.objects.get().state == "complete"
+
+
+def test_a_canceled_snapshot_leaves_no_files_and_may_be_retried(
+    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = provision(person)
+    points = tmp_path / "points"
+    points.mkdir()
+    (points / "snapshot.cache-read.armed").touch()
+    monkeypatch.setenv(VARIABLE, str(points))
+    operation = tenant_snapshot(principal=person.principal, tenant=tenant, now=clock.now())
+    reached = points / "snapshot.cache-read.reached"
+
+    def cancel() -> None:
+        wait_until(reached.exists, 60.0)
+        services.operation_cancel(
+            operation=Operation.objects.get(pk=operation.pk), actor="t", now=clock.now()
+        )
+        # The executor asks for cancels when it renews its lease.
+        time.sleep(settings.FREEHOLD_LEASE_S / 5 + 1)
+        reached.unlink()
+
+    thread = meanwhile(cancel)
+    canceled = run()
+    thread.join()
+    assert canceled.state == states.CANCELED
+    assert Snapshot.objects.get().state == "failed"
+    services.operation_retry(operation=canceled, actor="t", now=clock.now())
+    succeeded()
+    assert Snapshot.objects.get().state == "complete"
+    assert [path.name for path in (tmp_path / "snapshots").glob("*/*")] == [str(Snapshot.objects.get().id)]
+
+
+def test_a_damaged_snapshot_is_refused_with_nothing_changed(person: Person) -> None:
+    tenant = provision(person)
+    sql(tenant, "INSERT INTO threads (thread_id, owner) VALUES (gen_random_uuid(), 'then')")
+    taken = snapshot(person, tenant)
+    sql(tenant, "UPDATE threads SET owner = 'since'")
+    path = snapshot_folder(tenant_id=tenant.id, snapshot_id=taken.id) / "postgres.dump"
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
+    tenant_restore(principal=person.principal, tenant=tenant, now=clock.now())
+    refused = run()
+    assert refused.error is not None
+    assert (refused.state, refused.error["code"]) == (states.FAILED, "snapshot_corrupt")
+    assert "postgres.dump" in refused.error["detail"]
+    assert steps(refused) == [("check", "failed"), ("restore", "skipped"), ("verify", "skipped")]
+    assert sql(tenant, "SELECT owner FROM threads") == [("since",)]
+
+
+def test_a_deprovision_destroys_nothing_without_a_proven_snapshot(person: Person, tmp_path: Path) -> None:
+    tenant = provision(person)
+    sql(tenant, "CREATE TABLE odd (n int)")
+    sql(tenant, "INSERT INTO odd VALUES (1)")
+    # The owner's own table cannot be read any more: the stores are broken, as far as a snapshot goes.
+    sql(tenant, "REVOKE ALL ON odd FROM agents")
+    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now())
+    failed = run()
+    tenant.refresh_from_db()
+    assert failed.error is not None
+    assert (failed.state, failed.error["code"]) == (states.FAILED, "final_snapshot_failed")
+    assert "--skip-final-snapshot" in failed.error["hint"]
+    assert steps(failed)[1:4] == [("settle", "succeeded"), ("snapshot", "failed"), ("apply", "skipped")]
+    assert tenant.lifecycle == "deprovisioning"
+    assert sql(tenant, "SELECT count(*) FROM threads") == [(0,)]
+    assert (tmp_path / "tenants" / "acme").exists()
+    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now(), skip_final_snapshot=True)
+    gone = succeeded()
+    assert "Skipped" in gone.steps.get(name="snapshot").detail
+
+
+def test_production_needs_a_second_person_and_a_rejected_deletion_changes_nothing(person: Person) -> None:
+    tenant = provision(person, labels={"environment": "production"})
+    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now())
+    parked = run()
+    assert parked.state == states.AWAITING_APPROVAL
+    assert "another person" in parked.approval_reason
+    key, _ = api_key_create(
+        team_id=person.team.id, name="k", scopes=["admin"], actor=person.principal.actor, now=clock.now()
+    )
+    for same in (person.principal.actor, f"key:{key.prefix}"):
+        with pytest.raises(PermissionDenied) as refused:
+            approvals.operation_approve(operation=parked, actor=same, now=clock.now())
+        assert refused.value.code == "second_person_needed"
+    approvals.operation_reject(
+        operation=parked, actor="user:second@example.com", reason="no", now=clock.now()
+    )
+    tenant.refresh_from_db()
+    assert tenant.lifecycle == "active"
+    assert httpx.get(f"{tenant.runtime_url}/ready", timeout=5).status_code == 200
+
+    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now())
+    approve(run())
+    assert succeeded().kind == states.DEPROVISION
+    tenant.refresh_from_db()
+    assert tenant.lifecycle == "deprovisioned"
