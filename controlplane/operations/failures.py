@@ -287,7 +287,7 @@ CAUSES: Final = (
     Cause(
         "final_snapshot_failed",
         "the final snapshot could not be taken, so nothing was destroyed",
-        "Mend what is named, then retry. If the data is not wanted, do without:",
+        "Mend what is named, then retry. Unwanted data needs no final snapshot.",
         command="freehold tenants delete SLUG --skip-final-snapshot",
     ),
     Cause(

@@ -60,7 +60,8 @@ def begin(operation: Operation) -> None:
         ("suspended", "resume", "failed", True, "failed"),
         ("suspended", "update", "succeeded", False, None),
         ("suspended", "update", "failed", True, None),
-        ("suspended", "deprovision", "started", False, "deprovisioning"),
+        ("suspended", "deprovision", "started", False, None),
+        ("suspended", "deprovision", "applying", False, "deprovisioning"),
         ("deprovisioning", "resume", "succeeded", False, None),
     ],
 )
