@@ -77,7 +77,28 @@ CUTS: dict[str, list[tuple[str, str]]] = {
     ],
 }
 
+#: Column of CUTS -> (point, victim): lives that rotate credentials too, after their update.
+ROTATIONS: dict[int, tuple[str, str]] = {
+    # New logins are there, and nobody uses them yet.
+    0: ("provider.update.postgres.done", "cli"),
+    # The runtime has changed hands, and the old logins are still good.
+    4: ("provider.update.runtime.done", "worker"),
+    # The old logins have ended, and no state says so.
+    7: ("provider.update.retirement.done", "provider"),
+    # All is recorded, but for the end of the old usage token.
+    10: ("executor.recorded", "worker"),
+}
+
 
 def lives() -> list[dict[str, tuple[str, str]]]:
-    """One life for each column of CUTS: kind -> (point, victim)."""
-    return [dict(zip(KINDS, cuts, strict=True)) for cuts in zip(*(CUTS[kind] for kind in KINDS), strict=True)]
+    """One life for each column of CUTS: kind -> (point, victim), in the order of the operations."""
+    columns = zip(*(CUTS[kind] for kind in KINDS), strict=True)
+    return [_life(dict(zip(KINDS, cuts, strict=True)), ROTATIONS.get(n)) for n, cuts in enumerate(columns)]
+
+
+def _life(cuts: dict[str, tuple[str, str]], rotation: tuple[str, str] | None) -> dict[str, tuple[str, str]]:
+    if rotation is None:
+        return cuts
+    after = KINDS.index("update") + 1
+    items = list(cuts.items())
+    return dict([*items[:after], ("rotate_credentials", rotation), *items[after:]])

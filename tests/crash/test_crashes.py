@@ -25,6 +25,7 @@ def test_a_life_of_crashes_loses_and_doubles_nothing(
 ) -> None:
     for kind, (point, victim) in life.items():
         world.trace_clear()
+        before = world.database_url(Tenant.objects.get(slug=SLUG)) if kind == "rotate_credentials" else ""
         crash = world.crash(lambda kind=kind: ask(kind, owner), point=point, victim=victim)  # type: ignore[misc]
         assert crash.reached, f"{point} is not passed in {kind}"
         print(crash.line())
@@ -36,3 +37,8 @@ def test_a_life_of_crashes_loses_and_doubles_nothing(
         elif kind != "deprovision":
             assert world.server_pid(tenant) == server, f"the tenant's Postgres was ended by {crash.line()}"
             assert world.row_there(tenant), f"the tenant's data is gone after {crash.line()}"
+        if before:
+            assert not world.database_opens(before), f"the old password is still good after {crash.line()}"
+            assert tenant.retiring_usage_key_ids == [], (
+                f"the old usage token is still good after {crash.line()}"
+            )

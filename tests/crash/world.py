@@ -335,8 +335,13 @@ class World:
             found.append(f"{len(left)} processes of the operation are left")
         # A crash of the provider itself leaves nothing in the state to settle: there, creating again is right.
         if crash.victim in ("worker", "runner", "cli"):
-            # An allocation of GPUs has no existence of its own: none held is its state too.
-            again = [each for each in self._trace() if ".existing" in each and ".gpu." not in each]
+            # These have no existence of their own: no GPU held, and no earlier login left, is their state too.
+            bare = (".gpu.", ".retirement.")
+            again = [
+                each
+                for each in self._trace()
+                if ".existing" in each and not any(part in each for part in bare)
+            ]
             if again:
                 found.append(f"what existed was created again: {again}")
         return found
@@ -385,6 +390,17 @@ class World:
     def row_there(self, tenant: Tenant) -> bool:
         with psycopg.connect(self._database_url(tenant)) as connection:
             return connection.execute("SELECT text FROM crash_row").fetchall() == [("precious",)]
+
+    def database_url(self, tenant: Tenant) -> str:
+        """Of the tenant's own database, with the password that is good now."""
+        return self._database_url(tenant)
+
+    def database_opens(self, url: str) -> bool:
+        try:
+            with psycopg.connect(url, connect_timeout=5):
+                return True
+        except psycopg.OperationalError:
+            return False
 
     def server_pid(self, tenant: Tenant) -> int:
         """Of the tenant's Postgres, which no kill of ours may touch."""
