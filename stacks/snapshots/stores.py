@@ -11,7 +11,7 @@ from stacks.errors import StacksError, TargetUnknown
 from stacks.providers.local.host import unit_of
 from stacks.providers.local.runtime_unit import RuntimeUnit
 from stacks.providers.local.unitfile import unit_lock, unit_read, unit_write
-from stacks.providers.local.units import PostgresUnit, RedisUnit, Unit, unit_start
+from stacks.providers.local.units import PostgresUnit, RedisUnit, Unit, unit_settle, unit_start
 from stacks.snapshots.errors import SnapshotFailed
 
 
@@ -47,10 +47,11 @@ def stores_of(spec: StackSpec) -> Stores:
 
 
 def stores_start(stores: Stores) -> None:
-    """Brings up what does not run: data can be read then."""
+    """Brings up what does not run, and lets in whom its file names: data can be read then."""
     try:
         for unit in (stores.postgres, stores.vector_store, stores.cache):
             unit_start(unit)
+            unit_settle(unit)
     except (StacksError, EmbeddedError, OSError) as error:
         raise SnapshotFailed(f"A store does not run: {error}") from error
 

@@ -92,6 +92,22 @@ class Site:
     def redis(self) -> "redis.Redis":
         return redis.Redis.from_url(self.urls["cache"])
 
+    def rotate(self, generation: int) -> None:
+        """New passwords beside the old ones, then the end of those."""
+        stores = self.stores
+        for name, unit in (
+            ("postgres", stores.postgres),
+            ("vectors", stores.vector_store),
+            ("cache", stores.cache),
+        ):
+            handler = HANDLERS[f"local:index:{'RedisServer' if name == 'cache' else 'PostgresServer'}"]
+            wanted = {**unit.inputs.plain(), "credentials": generation}
+            self.urls[name] = str(handler.update(handler.parse(wanted))["url"])
+        retirement = HANDLERS["local:index:CredentialRetirement"]
+        folders = [str(unit.folder) for unit in (stores.postgres, stores.vector_store, stores.cache)]
+        values = {"tenant": self.spec.slug, "folders": folders, "credentials": generation}
+        assert retirement.create(retirement.parse(values))["retired"]
+
     def fill(self, rows: int = 50) -> None:
         """Rows with every awkward kind of value, vectors, keys of every kind."""
         self.sql(

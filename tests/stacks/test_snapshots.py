@@ -224,6 +224,30 @@ def test_a_store_that_is_down_is_started_and_one_that_is_gone_is_named(site: Sit
     shutil.move(site.home / "aside", site.home / "tenants" / "acme" / "cache" / "unit.json")
 
 
+def test_snapshots_and_rotations_do_not_stand_in_each_others_way(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.rotate(2)
+    before = site.content()
+    job, _ = take(site)
+    spoil(site)
+    restore(site, job)
+    assert site.content() == before
+    # The restored database names the login of that generation: it can be ended nevertheless.
+    site.rotate(3)
+    assert site.content() == before
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    # A rotation that was killed between the units' files and their servers: what is on disk is ahead.
+    with monkeypatch.context() as patch:
+        patch.setattr("stacks.providers.local.units.login_ensure", die)
+        with pytest.raises(KeyboardInterrupt):
+            site.rotate(4)
+    take(site)
+
+
 CHILD = """
 import json, os, signal, sys, threading
 from contracts.snapshot import DataJob

@@ -323,9 +323,15 @@ def unit_start(unit: Unit) -> None:
         unit.start()
 
 
+def unit_settle(unit: Unit) -> None:
+    """Bring what runs to its file, where an update was killed between the two."""
+    with unit_lock(unit.folder):
+        unit.settle()
+
+
 def unit_halt(unit: Unit) -> None:
     with unit_lock(unit.folder):
         unit.stop()
 
 
-__all__ = ["PostgresUnit", "RedisUnit", "Unit", "unit_converge", "unit_halt", "unit_start"]
+__all__ = ["PostgresUnit", "RedisUnit", "Unit", "unit_converge", "unit_halt", "unit_settle", "unit_start"]
