@@ -62,43 +62,74 @@ CUTS: dict[str, list[tuple[str, str]]] = {
         ("executor.claimed", "worker"),
     ],
     "deprovision": [
-        ("runner.applying", "runner"),
+        ("final.settled", "worker"),
         ("provider.delete.runtime.begin", "cli"),
         ("provider.delete.postgres.done", "cli"),
         ("provider.delete.directory.begin", "worker"),
-        ("executor.runner-ended", "worker"),
+        ("final.drilled", "runner"),
         ("executor.recorded", "worker"),
         ("provider.delete.cache.done", "provider"),
         ("provider.delete.vector_store.begin", "postgres"),
         ("runner.applied", "runner"),
-        ("executor.claimed", "worker"),
+        ("runner.applying", "runner"),
         ("executor.verified", "worker"),
         ("provider.delete.directory.done", "worker"),
     ],
 }
 
-#: Column of CUTS -> (point, victim): lives that rotate credentials too, after their update.
-ROTATIONS: dict[int, tuple[str, str]] = {
-    # New logins are there, and nobody uses them yet.
-    0: ("provider.update.postgres.done", "cli"),
-    # The runtime has changed hands, and the old logins are still good.
-    4: ("provider.update.runtime.done", "worker"),
-    # The old logins have ended, and no state says so.
-    7: ("provider.update.retirement.done", "provider"),
-    # All is recorded, but for the end of the old usage token.
-    10: ("executor.recorded", "worker"),
+#: What some lives go through beside: kind -> (after which kind, column of CUTS -> (point, victim)).
+BESIDE: dict[str, tuple[str, dict[int, tuple[str, str]]]] = {
+    "rotate_credentials": (
+        "update",
+        {
+            # New logins are there, and nobody uses them yet.
+            0: ("provider.update.postgres.done", "cli"),
+            # The runtime has changed hands, and the old logins are still good.
+            4: ("provider.update.runtime.done", "worker"),
+            # The old logins have ended, and no state says so.
+            7: ("provider.update.retirement.done", "provider"),
+            # All is recorded, but for the end of the old usage token.
+            10: ("executor.recorded", "worker"),
+        },
+    ),
+    "snapshot": (
+        "resume",
+        {
+            0: ("snapshot.cache-read", "runner"),
+            # Everything is on disk, but under its final name.
+            2: ("snapshot.written", "worker"),
+            # It has its name, and nobody was told.
+            4: ("snapshot.named", "runner"),
+            6: ("snapshot.written", "postgres"),
+            8: ("executor.runner-ended", "worker"),
+        },
+    ),
+    "restore": (
+        "snapshot",
+        {
+            # Loaded beside the old data; the runtime stands still.
+            0: ("restore.loaded", "runner"),
+            # The new data counts, and is in its place in no store.
+            2: ("restore.committed", "worker"),
+            # It is in its place, and the runtime stands still.
+            4: ("restore.swapped", "runner"),
+            6: ("restore.committed", "postgres"),
+            8: ("restore.loaded", "worker"),
+        },
+    ),
 }
 
 
 def lives() -> list[dict[str, tuple[str, str]]]:
     """One life for each column of CUTS: kind -> (point, victim), in the order of the operations."""
     columns = zip(*(CUTS[kind] for kind in KINDS), strict=True)
-    return [_life(dict(zip(KINDS, cuts, strict=True)), ROTATIONS.get(n)) for n, cuts in enumerate(columns)]
+    return [_life(number, dict(zip(KINDS, cuts, strict=True))) for number, cuts in enumerate(columns)]
 
 
-def _life(cuts: dict[str, tuple[str, str]], rotation: tuple[str, str] | None) -> dict[str, tuple[str, str]]:
-    if rotation is None:
-        return cuts
-    after = KINDS.index("update") + 1
-    items = list(cuts.items())
-    return dict([*items[:after], ("rotate_credentials", rotation), *items[after:]])
+def _life(number: int, cuts: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    order = list(KINDS)
+    for kind, (after, columns) in BESIDE.items():
+        if number in columns:
+            order.insert(order.index(after) + 1, kind)
+            cuts[kind] = columns[number]
+    return {kind: cuts[kind] for kind in order}

@@ -6,6 +6,7 @@ at everything an operator or a customer could lose: see `World.violations`.
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -26,11 +27,12 @@ from django.db import connections
 
 from billing.metering.models import ResourceSpan
 from controlplane.core.encryption import decrypt
-from controlplane.operations import services, states
+from controlplane.operations import approvals, services, states
 from controlplane.operations.models import Operation, Stack
 from controlplane.operations.process import operation_mark
 from controlplane.operations.record import secret_context
-from controlplane.tenants.models import Tenant
+from controlplane.tenants.models import Snapshot, Tenant
+from controlplane.tenants.snapshots.folders import folders_on_disk, snapshot_folder
 from embedded.crashpoints import VARIABLE
 from embedded.databases import administered_database_ensure
 from embedded.ports import free_block
@@ -233,6 +235,7 @@ class World:
                     return int(text)
             except FileNotFoundError:
                 operation.refresh_from_db()
+                self._agree(operation)
                 if operation.state in states.TERMINAL:
                     return None
             time.sleep(0.02)
@@ -244,12 +247,18 @@ class World:
             operation.refresh_from_db()
             if operation.state in states.TERMINAL:
                 return operation
+            self._agree(operation)
             self.workers_keep()
             time.sleep(0.05)
         raise AssertionError(
             f"{operation.kind} is still {operation.state} after {self.lease_s + FINISH_S:.0f} s, "
             f"attempt {operation.attempt}: {self.log_tail()}"
         )
+
+    def _agree(self, operation: Operation) -> None:
+        """As another person would to a plan that waits for one, such as a restore's."""
+        if operation.state == states.AWAITING_APPROVAL:
+            approvals.operation_approve(operation=operation, actor="user:second@example.com", now=_now())
 
     def workers_keep(self) -> None:
         for worker in list(self.workers):
@@ -292,6 +301,7 @@ class World:
             found += self._operation_wrong(crash)
         if self._locks():
             found.append(f"locks are left: {self._locks()}")
+        found += self._snapshots_wrong(tenant)
         if state.get("pending_operations"):
             found.append(f"{len(state['pending_operations'])} pending operations are left in the state")
         urns = [r["urn"] for r in state.get("resources", []) if not r.get("delete")]
@@ -320,6 +330,38 @@ class World:
                 found.append(f"{len(stack.resources)} resources are known, {len(urns)} are in the state")
             if len(open_spans) != len(wanted):
                 found.append(f"{len(open_spans)} open spans, wanted {len(wanted)}: one a server")
+            found += self._data_halfway(tenant)
+        return found
+
+    def _snapshots_wrong(self, tenant: Tenant) -> list[str]:
+        """A snapshot is whole, with the manifest that was noted, or it is none."""
+        found = []
+        whole = Snapshot.objects.filter(tenant=tenant, state="complete")
+        for snapshot in whole:
+            manifest = snapshot_folder(tenant_id=tenant.id, snapshot_id=snapshot.id) / "manifest.json"
+            text = manifest.read_bytes() if manifest.exists() else b""
+            if hashlib.sha256(text).hexdigest() != snapshot.manifest_sha256:
+                found.append(f"snapshot {snapshot.id} is called complete and is not on disk")
+        open_ones = Operation.objects.filter(tenant=tenant, state__in=states.OPEN)
+        if not open_ones.exists():
+            known = {snapshot_folder(tenant_id=tenant.id, snapshot_id=s.id) for s in whole}
+            left = [str(folder) for folder, _ in folders_on_disk() if folder not in known]
+            if left:
+                found.append(f"files of no snapshot are left: {left}")
+        return found
+
+    def _data_halfway(self, tenant: Tenant) -> list[str]:
+        """What a restore loads beside the data, and its journal, are gone once it has ended."""
+        found = []
+        if (self.root / "tenants" / tenant.slug / "restore.json").exists():
+            found.append("restored data waits to be put in place")
+        urls = self._secrets(tenant)
+        for name in ("postgres_url", "vector_url"):
+            with psycopg.connect(urls[name]) as connection:
+                names = [row[0] for row in connection.execute("SELECT datname FROM pg_database").fetchall()]
+            beside = [each for each in names if each.endswith(("_restoring", "_replaced"))]
+            if beside:
+                found.append(f"{beside} are left of a restore")
         return found
 
     def _operation_wrong(self, crash: Crash) -> list[str]:
@@ -402,14 +444,22 @@ class World:
         except psycopg.OperationalError:
             return False
 
+    def row_spoil(self, tenant: Tenant) -> None:
+        """What a restore has to undo."""
+        with psycopg.connect(self._database_url(tenant)) as connection:
+            connection.execute("UPDATE crash_row SET text = 'spoiled'")
+
     def server_pid(self, tenant: Tenant) -> int:
         """Of the tenant's Postgres, which no kill of ours may touch."""
         folder = self.root / "tenants" / tenant.slug / "postgres" / "data"
         return int((folder / "postmaster.pid").read_text().split("\n", 1)[0])
 
     def _database_url(self, tenant: Tenant) -> str:
+        return str(self._secrets(tenant)["postgres_url"])
+
+    def _secrets(self, tenant: Tenant) -> dict[str, Any]:
         stack = Stack.objects.get(tenant=tenant)
-        return str(decrypt(stack.secret_outputs, context=secret_context(tenant.id))["postgres_url"])
+        return dict(decrypt(stack.secret_outputs, context=secret_context(tenant.id)))
 
     def _refusals(self) -> int:
         log = self.postgres.server.log_path.read_text(errors="replace")
