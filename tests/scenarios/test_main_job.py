@@ -45,9 +45,12 @@ def create(freehold: RunningFreehold, slug: str) -> dict[str, Any]:
     return dict(freehold.call("GET", f"/tenants/{slug}").json())
 
 
-def delete(freehold: RunningFreehold, slug: str) -> None:
-    operation = freehold.call("DELETE", f"/tenants/{slug}").json()["operation"]
-    assert freehold.wait(operation["id"])["state"] == "succeeded"
+def delete(freehold: RunningFreehold, slug: str) -> dict[str, str]:
+    """Step -> what it said."""
+    asked = freehold.call("DELETE", f"/tenants/{slug}").json()["operation"]
+    operation = freehold.wait(asked["id"])
+    assert operation["state"] == "succeeded"
+    return {step["name"]: step["detail"] for step in operation["steps"]}
 
 
 def tenant_processes(freehold: RunningFreehold, slug: str) -> list[psutil.Process]:
@@ -138,7 +141,11 @@ def test_two_tenants_share_nothing_and_a_deleted_one_leaves_nothing(freehold: Ru
     assert len(secrets) == len(set(secrets)), "two tenants share a credential"
     assert not [secret for secret in secrets if secret in json.dumps(outputs)]
 
-    delete(freehold, "globex")
+    said = delete(freehold, "globex")
+    assert "all its usage is delivered" in said["settle"]
+    assert "Drill passed" in said["snapshot"]
+    (final,) = freehold.call("GET", "/tenants/globex/snapshots").json()["results"]
+    assert (final["kind"], final["state"]) == ("final", "complete")
     assert tenant_processes(freehold, "globex") == []
     left = [p for p in freehold.home.rglob("*globex*")]
     assert left == []
