@@ -118,10 +118,12 @@ class BillableResource(Contract):
 
 
 class Existing(Contract):
-    """What of a stack costs now, read from its state after an apply that did not come to its end."""
+    """What of a stack costs now, and which release its runtime is, read from its state after an apply that did not
+    come to its end."""
 
     billable: list[BillableResource]
     ended: dict[Meter, AwareDatetime] = {}
+    program_version: str | None = None
 
 
 class StackOutputs(Contract):

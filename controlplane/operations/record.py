@@ -70,9 +70,11 @@ def stack_record_partial(*, operation: Operation, state: Mapping[str, Any], now:
     known = {resource["urn"]: resource for resource in [*stack.resources, *state["resources"]]}
     stack.resources = [known[urn] for urn in sorted(known) if urn not in gone]
     stack.updated_at = now
-    stack.save(update_fields=["resources", "updated_at"])
-    if "existing" in state:
-        existing = Existing.model_validate(state["existing"])
+    existing = Existing.model_validate(state["existing"]) if "existing" in state else None
+    if existing is not None and existing.program_version is not None:
+        stack.program_version = existing.program_version
+    stack.save(update_fields=["resources", "program_version", "updated_at"])
+    if existing is not None:
         spans_reconcile(
             tenant_id=operation.tenant_id,
             resources=existing.billable,

@@ -67,6 +67,11 @@ def program(spec: StackSpec, secrets: StackSecrets) -> Callable[[], None]:
         )
 
         def outputs(known: dict[str, Any]) -> dict[str, Any]:
+            costs = _existing(
+                DATABASE_SLOTS,
+                {"suspended": spec.suspended, "since": known["runtime_since"]},
+                {"count": pool.wanted, "gpus": known["gpus"], "since": known["gpus_since"]},
+            )
             return StackOutputs(
                 runtime_url=known["runtime_url"],
                 components=[
@@ -76,13 +81,8 @@ def program(spec: StackSpec, secrets: StackSecrets) -> Callable[[], None]:
                     gpus.describe(known["gpus"], known["note"]),
                     runtime.describe(),
                 ],
-                **dict(
-                    _existing(
-                        DATABASE_SLOTS,
-                        {"suspended": spec.suspended, "since": known["runtime_since"]},
-                        {"count": pool.wanted, "gpus": known["gpus"], "since": known["gpus_since"]},
-                    )
-                ),
+                billable=costs.billable,
+                ended=costs.ended,
             ).model_dump(mode="json")
 
         pulumi.export(
@@ -104,14 +104,16 @@ def program(spec: StackSpec, secrets: StackSecrets) -> Callable[[], None]:
 
 
 def existing(resources: Sequence[Mapping[str, Any]]) -> Existing:
-    """What costs now, by the resources of an exported state: for an apply that never came to its outputs."""
+    """What costs and runs now, by the resources of an exported state: for an apply that never came to its outputs."""
     outputs = {_type(resource): resource.get("outputs", {}) for resource in resources}
     stores = [
         str(resource.get("outputs", {}).get("component"))
         for resource in resources
         if _type(resource) in ("PostgresServer", "RedisServer")
     ]
-    return _existing(stores, outputs.get("RuntimeProcess", {}), outputs.get("GpuAllocation", {}))
+    runtime = outputs.get("RuntimeProcess", {})
+    found = _existing(stores, runtime, outputs.get("GpuAllocation", {}))
+    return found.model_copy(update={"program_version": runtime.get("version")})
 
 
 def _existing(

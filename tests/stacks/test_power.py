@@ -120,7 +120,10 @@ MOMENT = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 def test_a_state_tells_what_exists_after_half_an_apply() -> None:
     gpu = {"uuid": "GPU-a", "index": 0, "name": "L4", "memory_mb": 1}
-    runtime = {"type": "local:index:RuntimeProcess", "outputs": {"running": False, "since": SINCE}}
+    runtime = {
+        "type": "local:index:RuntimeProcess",
+        "outputs": {"running": False, "since": SINCE, "version": "2"},
+    }
     pool = {"type": "local:index:GpuAllocation", "outputs": {"count": 1, "gpus": [gpu], "since": SINCE}}
     found = existing([STORE, runtime, pool])
     assert [(item.meter, item.resource) for item in found.billable] == [
@@ -128,7 +131,7 @@ def test_a_state_tells_what_exists_after_half_an_apply() -> None:
         ("runtime_hours", "runtime"),
         ("gpu_hours", "GPU-a"),
     ]
-    assert found.ended == {}
+    assert (found.ended, found.program_version) == ({}, "2")
     runtime["outputs"] = {"running": False, "suspended": True, "since": SINCE}
     pool["outputs"] = {"count": 0, "gpus": [], "since": SINCE}
     rested = existing([STORE, runtime, pool])

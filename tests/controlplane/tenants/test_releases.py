@@ -12,6 +12,7 @@ from controlplane.core import clock
 from controlplane.core.models import AuditEvent
 from controlplane.operations import leases, states, transitions
 from controlplane.operations.models import Operation, Stack
+from controlplane.operations.record import stack_record_partial
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.releases import release_shipped, releases_known
 from controlplane.tenants.stack_spec import stack_spec_of
@@ -157,3 +158,13 @@ def test_tenants_of_before_are_pinned_to_what_their_stack_runs(active: Tenant) -
     import_module("controlplane.tenants.migrations.0005_runtime_version").pin(apps, None)
     active.refresh_from_db()
     assert active.runtime_version == OLD
+
+
+def test_an_upgrade_that_failed_halfway_tells_what_runs(active: Tenant) -> None:
+    Stack.objects.update_or_create(
+        tenant=active, defaults={"name": "s", "program_version": OLD, "updated_at": clock.now()}
+    )
+    operation = Operation.objects.get(tenant=active)
+    for left, told in (({"billable": []}, OLD), ({"billable": [], "program_version": "0.1.0"}, "0.1.0")):
+        stack_record_partial(operation=operation, state={"resources": [], "existing": left}, now=clock.now())
+        assert Stack.objects.get(tenant=active).program_version == told
