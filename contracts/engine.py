@@ -12,11 +12,11 @@ from uuid import UUID
 from pydantic import Field
 
 from contracts.base import Contract
+from contracts.planned import AssessmentJob
 from contracts.snapshot import DataJob
 from contracts.stack import StackSecrets, StackSpec
 
 Action = Literal["preview", "up", "destroy", "refresh", "data"]
-ResourceOp = Literal["create", "update", "replace", "delete", "same", "read", "refresh"]
 
 
 class RunnerJob(Contract):
@@ -32,6 +32,7 @@ class RunnerJob(Contract):
     preview_first: bool = True
     refresh: bool = False
     """Look at what really exists before planning, so that what died or was changed by hand is put right."""
+    assessment: AssessmentJob
     secrets_provider: str = "passphrase"
     clear_lock: bool = False
     """Remove a lock left by a run that is proven dead; never set while one may still live."""
@@ -79,8 +80,8 @@ class EngineEvent(Contract):
     kinds: `phase` (data: name, state=started|finished, detail for steps on data), `resource` (data: urn, type,
     name, op, state=planned|started|done|failed, plus `diffs` when planned), `diagnostic` (severity, message, urn),
     `summary` (PlanSummary fields, duration_s, phase), `outputs` (values, secrets), `state` (version,
-    resources; after a preview instead: plan, facts; after a snapshot: taken), `failed` (code, title, detail, hint,
-    resource), `finished`.
+    resources; after a preview instead: plan, facts, assessment; after a snapshot: taken), `failed` (code, title,
+    detail, hint, resource), `finished`.
     """
 
     kind: Literal["phase", "resource", "diagnostic", "summary", "outputs", "state", "failed", "finished"]

@@ -7,14 +7,26 @@ from datetime import date
 from typing import Any, Literal
 
 from contracts.base import Contract
-from contracts.engine import ResourceOp
 
 #: The engine's word for a value that is known only after the apply.
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 #: The engine's word for a value that is nobody's business.
 SECRET = "[secret]"  # noqa: S105
 
+#: The rule that finds lost data: the approval rule `stateful` asks for a person where it found some.
+STATEFUL_RULE = "stateful-kept"
+
 Severity = Literal["deny", "warn"]
+ResourceOp = Literal["create", "update", "replace", "delete", "same", "read", "refresh"]
+
+
+class AssessmentJob(Contract):
+    """By what a plan is judged: files of an operator beside our own rules and tables, and the day it is."""
+
+    today: date
+    policy_files: list[str] = []
+    policy_exceptions: list[str] = []
+    price_tables: list[str] = []
 
 
 class PlannedResource(Contract):
@@ -96,7 +108,7 @@ class PriceSource(Contract):
 
     name: str
     date: date
-    source: str
+    origin: str
 
 
 class CostEstimate(Contract):
@@ -108,3 +120,10 @@ class CostEstimate(Contract):
     lines: list[CostLine]
     unknown: list[CostUnknown]
     prices: list[PriceSource]
+
+
+class PlanAssessment(Contract):
+    """`cost` is None for work on data alone, which changes no resource."""
+
+    policy: PolicyReport
+    cost: CostEstimate | None = None

@@ -16,6 +16,7 @@ from controlplane.api import shapes
 from controlplane.api.base import Api, choice_of
 from controlplane.api.document import IDEMPOTENT, LOCATION, OPERATION_ID, PAGED, documented, in_path, query
 from controlplane.api.idempotency import Answer
+from controlplane.api.plan_shapes import OperationPlanShape
 from controlplane.api.tenants import operation_answer
 from controlplane.core import clock
 from controlplane.operations import approvals, selectors, services, states
@@ -81,7 +82,7 @@ class OperationPlanApi(Api):
         "Read an operation's plan",
         tag="operations",
         parameters=[OPERATION_ID],
-        answers={200: shapes.OperationPlanShape},
+        answers={200: OperationPlanShape},
         problems=[404],
     )
     def get(self, request: Request, operation_id: UUID) -> Response:

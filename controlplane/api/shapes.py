@@ -125,11 +125,10 @@ class PlanSummaryShape(Shape):
 
 
 class CostShape(Shape):
-    monthly_before = CharField(
-        allow_null=True, help_text="decimal; null where no price table covers the target"
-    )
+    monthly_before = CharField(allow_null=True, help_text="decimal; null before a plan was computed")
     monthly_after = CharField(allow_null=True)
     currency = CharField()
+    unknown = IntegerField(help_text="resources without a known price: the sums are at least this much")
 
 
 class OperationErrorShape(Shape):
@@ -187,49 +186,6 @@ class OperationVerbAnswerShape(OperationShape):
     # A second shape with the same words under the same name would cost the words their own name.
     state = CharField(help_text="as `operation.state`")
     operation = OperationShape()
-
-
-class DiffShape(Shape):
-    path = CharField()
-    kind = CharField()
-
-
-class PlannedResourceShape(Shape):
-    urn = CharField()
-    type = CharField()
-    name = CharField()
-    op = CharField(help_text="create, update, replace, delete, same and the engine's finer ones")
-    diffs = DiffShape(many=True)
-
-
-class ApprovalShape(Shape):
-    needed = BooleanField()
-    reason = CharField(allow_null=True)
-
-
-class PlanBindingShape(Shape):
-    """What an approval binds to: the apply is refused when any of it moved."""
-
-    plan_id = UUIDField()
-    program_hash = CharField()
-    spec_hash = CharField()
-    state_version = IntegerField()
-    state_hash = CharField(allow_blank=True)
-    cli_version = CharField()
-    sdk_version = CharField()
-    changes_hash = CharField()
-    computed_at = DateTimeField()
-    expires_at = DateTimeField()
-
-
-class OperationPlanShape(Shape):
-    operation = UUIDField()
-    plan_id = UUIDField(allow_null=True)
-    approval = ApprovalShape()
-    binds_to = PlanBindingShape(allow_null=True)
-    summary = PlanSummaryShape(allow_null=True)
-    resources = PlannedResourceShape(many=True)
-    cost = CostShape()
 
 
 class EventShape(Shape):
@@ -347,6 +303,9 @@ class PlanShape(Shape):
     approval_production = BooleanField(help_text="tenants labelled environment=production: every change")
     final_snapshot = BooleanField(help_text="whether a last snapshot is taken before a tenant is destroyed")
     final_snapshot_optional = BooleanField(help_text="whether the one who deletes may do without")
+    approval_cost_increase = CharField(
+        allow_null=True, help_text="by how much a change may raise the monthly cost without approval; decimal"
+    )
     sizes = serializers.DictField(
         child=serializers.DictField(child=AnyField()), help_text="part of the stack: its settings"
     )

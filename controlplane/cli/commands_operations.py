@@ -133,6 +133,21 @@ def plan(operation_id: str, json_output: JsonFlag = False) -> None:
     changed = [r for r in body["resources"] if r["op"] != "same"]
     rows = [(r["op"], r["type"], r["name"], ", ".join(d["path"] for d in r["diffs"])) for r in changed]
     print_table(("op", "type", "name", "properties"), rows)
+    _judgement(body)
+
+
+def _judgement(body: dict[str, Any]) -> None:
+    """What policy and prices say of the plan."""
+    for finding in body["policy"]["findings"]:
+        accepted = finding["exception"]
+        tail = f" (accepted by {accepted['owner']} until {accepted['expires']})" if accepted else ""
+        say(f"{finding['severity']}: {finding['name']}: {finding['message']} [{finding['rule']}]{tail}")
+    if not body["policy"]["findings"]:
+        say(f"{len(body['policy']['rules'])} policy rules: no objection")
+    cost = body["cost"]
+    if cost["monthly_after"] is not None:
+        least = f", at least: {cost['unknown']} resources have no known price" if cost["unknown"] else ""
+        say(f"{cost['monthly_before']} -> {cost['monthly_after']} {cost['currency']} a month{least}")
 
 
 def _verb(operation_id: str, verb: str, reason: str, as_json: bool, *, plan_id: str | None = None) -> None:

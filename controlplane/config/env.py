@@ -95,6 +95,18 @@ class Environment:
     def path(self, name: str, help: str, *, default: Path) -> Path:
         return self._read(name, "path", help, str(default), lambda raw: Path(raw).expanduser().absolute())
 
+    def paths(self, name: str, help: str) -> list[Path]:
+        """Files that must be there when the process starts; none when empty."""
+
+        def parse(raw: str) -> list[Path]:
+            found = [Path(part.strip()).expanduser().absolute() for part in raw.split(",") if part.strip()]
+            missing = [str(path) for path in found if not path.is_file()]
+            if missing:
+                raise ValueError(f"files that exist ({', '.join(missing)} does not)")
+            return found
+
+        return self._read(name, "comma-separated files", help, "", parse)
+
     def url(
         self,
         name: str,

@@ -73,6 +73,15 @@ PULUMI_PASSPHRASE_FILE = env.path(
 FREEHOLD_PULUMI = env.path("FREEHOLD_PULUMI", "the folder that holds bin/pulumi", default=BASE_DIR / ".tools")
 FREEHOLD_TARGETS = env.listing("FREEHOLD_TARGETS", "targets that tenants may be placed on", default="local")
 
+# --- what judges a plan -----------------------------------------------------------------------------------
+FREEHOLD_POLICY_FILES = env.paths("FREEHOLD_POLICY_FILES", "Python files with policy rules of your own")
+FREEHOLD_POLICY_EXCEPTIONS = env.paths(
+    "FREEHOLD_POLICY_EXCEPTIONS", "TOML files of accepted findings, each with an owner and an end"
+)
+FREEHOLD_PRICE_TABLES = env.paths(
+    "FREEHOLD_PRICE_TABLES", "TOML files of prices that come before the shipped ones"
+)
+
 # --- local target -----------------------------------------------------------------------------------------
 FREEHOLD_TENANT_PORT_BASE = env.integer(
     "FREEHOLD_TENANT_PORT_BASE",

@@ -8,11 +8,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from contracts.base import Contract
 from contracts.engine import PlanFacts
+from contracts.planned import STATEFUL_RULE, PlanAssessment
 from contracts.stack import StackSpec
 
 
@@ -27,6 +29,8 @@ class PlanBinding(Contract):
     cli_version: str
     sdk_version: str
     changes_hash: str
+    policy_hash: str = ""
+    cost_hash: str = ""
     computed_at: datetime
     expires_at: datetime
 
@@ -40,6 +44,8 @@ _PARTS = {
     "cli_version": "the Pulumi CLI's version",
     "sdk_version": "the Pulumi SDK's version",
     "changes_hash": "the planned changes",
+    "policy_hash": "the policy's findings",
+    "cost_hash": "the cost",
 }
 
 
@@ -54,9 +60,11 @@ def binding_make(
     spec: StackSpec,
     state_version: int,
     plan: Sequence[Mapping[str, Any]],
+    assessment: PlanAssessment,
     computed_at: datetime,
     expires_at: datetime,
 ) -> PlanBinding:
+    cost = assessment.cost
     changes = sorted((r["urn"], r["op"], _digest(r["diffs"])) for r in plan if r["op"] != "same")
     return PlanBinding(
         plan_id=plan_id,
@@ -64,6 +72,8 @@ def binding_make(
         spec_hash=_digest(spec.model_dump(mode="json")),
         state_version=state_version,
         changes_hash=_digest(changes),
+        policy_hash=_digest(assessment.policy.model_dump(mode="json")),
+        cost_hash=_digest([cost.monthly_before, cost.monthly_after, cost.currency] if cost else None),
         computed_at=computed_at,
         expires_at=expires_at,
     )
@@ -73,11 +83,6 @@ def binding_moved(approved: PlanBinding, current: PlanBinding) -> list[str]:
     """The parts that differ, in words; empty when the approval still stands."""
     return [words for part, words in _PARTS.items() if getattr(approved, part) != getattr(current, part)]
 
-
-#: Resource types that hold a tenant's data: losing one loses data.
-STATEFUL_TYPES = frozenset(
-    {"local:index:PostgresServer", "local:index:RedisServer", "local:index:DataDirectory"}
-)
 
 APPROVE_ALWAYS = "always"
 APPROVE_STATEFUL = "stateful"
@@ -90,13 +95,15 @@ def approval_reason(
     kind: str,
     rule: str,
     requested: bool,
-    plan: Sequence[Mapping[str, Any]],
+    assessment: PlanAssessment,
+    cost_limit: Decimal | None,
     second_person: bool = False,
 ) -> str | None:
     """Why a person must approve this plan; None when nobody need.
 
     `rule` is the tenant's plan's. A deprovision is the deletion that was asked for, so only a request for approval
-    or the rule `always` stops it; a first provision has nothing to lose, so only a request does.
+    or the rule `always` stops it; a first provision has nothing to lose, so only a request does. `cost_limit` is by
+    how much a change may raise the monthly cost; for resources of unknown price nothing is assumed.
     """
     if second_person:
         return "A production tenant is deleted only with another person's approval."
@@ -107,8 +114,18 @@ def approval_reason(
     if rule == APPROVE_ALWAYS:
         return "The tenant's plan wants every change approved."
     if rule == APPROVE_STATEFUL and kind != "deprovision":
-        lost = [r for r in plan if r["op"] in ("replace", "delete") and r["type"] in STATEFUL_TYPES]
+        lost = [finding for finding in assessment.policy.findings if finding.rule == STATEFUL_RULE]
         if lost:
-            names = ", ".join(f"{r['op']} {r['name']}" for r in lost)
-            return f"Data would be lost: {names}."
+            names = ", ".join(sorted(finding.name for finding in lost))
+            return f"Data would be lost, by replacing or deleting {names}."
+    cost = assessment.cost
+    # A resume returns to what was agreed before.
+    if kind == "resume" or cost is None:
+        return None
+    more = Decimal(cost.monthly_after) - Decimal(cost.monthly_before)
+    if cost_limit is not None and more > cost_limit:
+        return (
+            f"The monthly cost would rise by {more} {cost.currency}; "
+            f"the tenant's plan allows {cost_limit} without approval."
+        )
     return None

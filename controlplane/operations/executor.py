@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 
 from contracts.engine import EngineEvent, PlanFacts, RunnerJob
+from contracts.planned import AssessmentJob, PlanAssessment
 from contracts.stack import StackSpec
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, OperatorError
@@ -27,6 +28,7 @@ from controlplane.operations.data_jobs import data_job_of, scratch_remove, snaps
 from controlplane.operations.events import events_append
 from controlplane.operations.failures import BY_CODE, cause_of
 from controlplane.operations.fence import fence_drop, fence_raise
+from controlplane.operations.judgement import denied_failure, plan_sentence
 from controlplane.operations.leases import MAX_TAKEOVERS, LeaseLostError, lease_hold, operation_take_over
 from controlplane.operations.logs import operation_log_path
 from controlplane.operations.models import Operation, Stack
@@ -215,6 +217,12 @@ class _Execution:
             env=engine_environment(pulumi_home=folder / "home", backend_url=backend_url),
             preview_first=states.STEP_PLAN in states.STEPS_OF_KIND[self.operation.kind],
             refresh=self.operation.kind in states.REFRESHING,
+            assessment=AssessmentJob(
+                today=clock.now().date(),
+                policy_files=list(map(str, settings.FREEHOLD_POLICY_FILES)),
+                policy_exceptions=list(map(str, settings.FREEHOLD_POLICY_EXCEPTIONS)),
+                price_tables=list(map(str, settings.FREEHOLD_PRICE_TABLES)),
+            ),
             secrets_provider=settings.PULUMI_SECRETS_PROVIDER,
             clear_lock=bool(stack and stack.lock_suspect),
             settle_pending=bool(stack and stack.lock_suspect),
@@ -263,6 +271,7 @@ class _Execution:
             case "state" if "plan" in data:
                 self.plan = list(data["plan"])
                 self.facts = PlanFacts.model_validate(data["facts"])
+                self.assessment = PlanAssessment.model_validate(data["assessment"])
             case "state" if "taken" in data:
                 snapshot_taken(operation=self.operation, taken=data["taken"], now=clock.now())
             case "state":
@@ -281,7 +290,7 @@ class _Execution:
         if state == "started":
             self._step_begin(step)
         elif name == "preview":
-            self._planned(runner, step, plan_sentence(self.summary))
+            self._planned(runner, step, plan_sentence(self.summary, self.assessment))
         elif name == states.STEP_CHECK and self.operation.kind == states.RESTORE:
             self._planned(runner, step, detail)
         else:
@@ -293,7 +302,11 @@ class _Execution:
     def _planned(self, runner: RunnerProcess, step: str, sentence: str) -> None:
         self.binding = self._bind()
         stored = transitions.operation_planned(
-            operation=self.operation, summary=self.summary, plan=self.plan, binding=self.binding
+            operation=self.operation,
+            summary=self.summary,
+            plan=self.plan,
+            assessment=self.assessment,
+            binding=self.binding,
         )
         if not stored:
             raise LeaseLostError
@@ -306,12 +319,17 @@ class _Execution:
         if self.operation.kind == states.PREVIEW or self.stop_reason:
             runner.decide(False)
             return
+        if self.assessment.policy.denied:
+            self.failure = denied_failure(self.assessment.policy)
+            runner.decide(False)
+            return
         reason = approval_reason(
             kind=self.operation.kind,
             rule=self.operation.approval_rule,
             requested=self.operation.requires_approval,
             second_person=self.operation.second_person,
-            plan=self.plan,
+            assessment=self.assessment,
+            cost_limit=self.operation.approval_cost_increase,
         )
         approved = self.operation.approved_binding
         moved = binding_moved(PlanBinding.model_validate(approved), self.binding) if approved else []
@@ -339,6 +357,7 @@ class _Execution:
             spec=self.spec,
             state_version=stack.state_version if stack else 0,
             plan=self.plan,
+            assessment=self.assessment,
             computed_at=now,
             expires_at=now + timedelta(seconds=settings.FREEHOLD_PLAN_TTL_S),
         )
@@ -400,6 +419,7 @@ class _Execution:
     summary: dict[str, Any] = {}
     plan: list[dict[str, Any]] = []
     facts: PlanFacts
+    assessment: PlanAssessment
     binding: PlanBinding
 
     def _flush(self, batch: list[tuple[str, Mapping[str, Any]]]) -> None:
@@ -422,14 +442,6 @@ class _Execution:
 
     def _step_end(self, name: str, detail: str) -> None:
         transitions.step_end(operation=self.operation, name=name, detail=detail, now=clock.now())
-
-
-def plan_sentence(summary: Mapping[str, Any]) -> str:
-    """`3 to create, 1 to replace` or `no changes`."""
-    parts = [
-        f"{summary[key]} to {key}" for key in ("create", "update", "replace", "delete") if summary.get(key)
-    ]
-    return ", ".join(parts) if parts else "No changes."
 
 
 def engine_environment(*, pulumi_home: Path, backend_url: str) -> dict[str, str]:

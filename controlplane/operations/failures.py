@@ -217,7 +217,25 @@ CAUSES: Final = (
         command="freehold operations logs ID",
         patterns=(r"[Pp]rogram failed with an unhandled exception", r"Traceback \(most recent call last\)"),
     ),
+    Cause(
+        "policy_broken",
+        "a policy file cannot be used",
+        "Mend the file that the detail names (FREEHOLD_POLICY_FILES, FREEHOLD_POLICY_EXCEPTIONS).",
+        patterns=(r"the policy (?:file|exceptions)\b", r"exception \d+ in \S+, field"),
+    ),
+    Cause(
+        "prices_broken",
+        "a price table cannot be used",
+        "Mend the file that the detail names (FREEHOLD_PRICE_TABLES).",
+        patterns=(r"the price tables? ",),
+    ),
     # What Freehold itself knows when it happens.
+    Cause(
+        "policy_denied",
+        "policy does not allow the plan",
+        "Change what the detail names, or have an exception recorded with an owner and an end.",
+        command="freehold operations plan ID",
+    ),
     Cause("pulumi_failed", "the engine refused", "Mend what the detail names."),
     Cause(
         "engine_killed",

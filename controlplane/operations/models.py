@@ -55,6 +55,10 @@ class Operation(models.Model):
     progress_total = models.PositiveIntegerField(default=0)
     plan_summary = models.JSONField(null=True)
     plan = models.JSONField(null=True)
+    #: What policy and prices said of the newest plan (contracts.planned.PlanAssessment).
+    assessment = models.JSONField(null=True)
+    #: By how much a plan may raise the monthly cost before a person must approve; None: by any amount.
+    approval_cost_increase = models.DecimalField(max_digits=14, decimal_places=2, null=True)
     error = models.JSONField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
     lease_token = models.UUIDField(null=True)

@@ -93,6 +93,7 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
     """Carries the job out; 0 when it succeeded or was not to be applied, 1 when it failed."""
     from pulumi import automation as auto
 
+    from stacks.assessment import plan_assess
     from stacks.errors import StacksError
     from stacks.targets import target_program
 
@@ -127,7 +128,13 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
             else:
                 stack.preview(on_event=_forward(log, reporter), color="never", diff=True, refresh=job.refresh)
             facts = facts_of(job, stack)
-            reporter.send(EngineEvent(kind="state", data={"plan": log.plan, "facts": facts.model_dump()}))
+            judged = plan_assess(job.spec, list(log.planned.values()), job.assessment)
+            told = {
+                "plan": log.plan,
+                "facts": facts.model_dump(),
+                "assessment": judged.model_dump(mode="json"),
+            }
+            reporter.send(EngineEvent(kind="state", data=told))
             crash_point("runner.planned")
             _phase(reporter, "preview", "finished")
             decision = decide()
@@ -145,7 +152,7 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
         _apply(job, stack, log, reporter)
         crash_point("runner.applied")
     except Exception as error:  # whatever went wrong, the operator sees the engine's own words
-        if isinstance(error, StacksError) and job.data is not None:
+        if isinstance(error, StacksError) and job.data is not None and log.phase != "preview":
             reporter.send(EngineEvent(kind="failed", data=data_failure(error)))
             return 1
         if not isinstance(error, auto.CommandError):

@@ -10,6 +10,7 @@ from controlplane.accounts.access import Principal
 from controlplane.core.clock import moment_text_or_none
 from controlplane.core.errors import NotFound
 from controlplane.operations import states
+from controlplane.operations.judgement import assessment_representation, cost_representation
 from controlplane.operations.models import Operation, OperationEvent, Stack
 from controlplane.operations.queue import queue_claimable, queue_position, slots_free, waiting_for
 
@@ -91,8 +92,7 @@ def operation_representation(operation: Operation, *, slug: str) -> dict[str, An
         "progress": {"done": operation.progress_done, "total": operation.progress_total},
         "plan_id": (operation.binding or {}).get("plan_id"),
         "plan_summary": operation.plan_summary,
-        # No price table covers the local target: it runs on a machine that is paid for anyway.
-        "cost": {"monthly_before": None, "monthly_after": None, "currency": "USD"},
+        "cost": cost_representation(operation.assessment),
         "attempt": operation.attempt,
         "error": operation.error,
         "created_at": moment_text_or_none(operation.created_at),
@@ -102,8 +102,8 @@ def operation_representation(operation: Operation, *, slug: str) -> dict[str, An
 
 
 def plan_representation(operation: Operation) -> dict[str, Any]:
-    """{operation, plan_id, approval, binds_to, summary, cost, resources: [{urn, type, name, op, diffs}]}; what
-    destroys comes first, and of properties only paths are told."""
+    """{operation, plan_id, approval, binds_to, summary, policy, cost, cost_lines, cost_unknown, prices, resources:
+    [{urn, type, name, op, diffs}]}; what destroys comes first, and of properties only paths are told."""
     order = {"delete": 0, "replace": 1, "update": 2, "create": 3}
     resources = sorted(operation.plan or [], key=lambda r: (order.get(r["op"], 9), r["type"], r["name"]))
     return {
@@ -113,7 +113,8 @@ def plan_representation(operation: Operation) -> dict[str, Any]:
         "approval": {"needed": bool(operation.approval_reason), "reason": operation.approval_reason or None},
         "binds_to": operation.binding,
         "resources": resources,
-        "cost": {"monthly_before": None, "monthly_after": None, "currency": "USD"},
+        "cost": cost_representation(operation.assessment),
+        **assessment_representation(operation.assessment),
     }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +34,7 @@ def operation_create(
     approval_rule: str = APPROVE_STATEFUL,
     second_person: bool = False,
     arguments: Mapping[str, Any] | None = None,
+    approval_cost_increase: Decimal | None = None,
     priority: int = states.PRIORITY_PERSON,
 ) -> Operation:
     """Queues an operation with its steps and rings the doorbell once the transaction is through."""
@@ -46,6 +48,7 @@ def operation_create(
         approval_rule=approval_rule,
         second_person=second_person,
         arguments=dict(arguments or {}),
+        approval_cost_increase=approval_cost_increase,
         priority=priority,
         created_at=now,
         queued_at=now,

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
+from contracts.planned import PlanAssessment
 from controlplane.core.audit import audit_record
 from controlplane.core.redaction import own_redactor
 from controlplane.operations import states
@@ -48,15 +49,24 @@ def _move(
 
 
 def operation_planned(
-    *, operation: Operation, summary: Mapping[str, Any], plan: list[dict[str, Any]], binding: PlanBinding
+    *,
+    operation: Operation,
+    summary: Mapping[str, Any],
+    plan: list[dict[str, Any]],
+    assessment: PlanAssessment,
+    binding: PlanBinding,
 ) -> bool:
     """Stores what the engine would do, and what that was computed from. False when the lease is another's."""
     total = sum(int(summary.get(key, 0)) for key in ("create", "update", "replace", "delete"))
     stored = Operation.objects.filter(pk=operation.pk, lease_token=operation.lease_token).update(
-        plan_summary=dict(summary), plan=plan, progress_total=total, binding=binding.model_dump(mode="json")
+        plan_summary=dict(summary),
+        plan=plan,
+        progress_total=total,
+        binding=binding.model_dump(mode="json"),
+        assessment=assessment.model_dump(mode="json"),
     )
     if stored == 1:
-        operation.refresh_from_db(fields=["plan_summary", "plan", "progress_total", "binding"])
+        operation.refresh_from_db(fields=["plan_summary", "plan", "progress_total", "binding", "assessment"])
     return stored == 1
 
 

@@ -8,10 +8,11 @@ from typing import Any
 from pulumi import automation as auto
 
 from contracts.engine import EngineEvent, PlanSummary
+from contracts.planned import PlannedResource, ResourceOp
 from controlplane.operations.failures import BY_CODE, cause_of, failure
 
 #: Engine operations, by what they mean to an operator. Replacement steps count once, at `replace`.
-_OPS = {
+_OPS: dict[str, ResourceOp] = {
     "create": "create",
     "update": "update",
     "replace": "replace",
@@ -41,6 +42,8 @@ class PhaseLog:
 
     phase: str
     plan: list[dict[str, Any]] = field(default_factory=list)
+    #: The same with inputs, by URN: for policy and prices, which the parent is not to see.
+    planned: dict[str, PlannedResource] = field(default_factory=dict)
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     errors: list[dict[str, str]] = field(default_factory=list)
@@ -81,9 +84,22 @@ class PhaseLog:
             diffs = _diffs(metadata)
             data["diffs"] = diffs
             self.plan.append({key: data[key] for key in ("urn", "type", "name", "op", "diffs")})
+            self._plan_inputs(metadata, op, type_name, name)
         if state == "done":
             self._remember(metadata, op, type_name, name)
         return EngineEvent(kind="resource", data=data)
+
+    def _plan_inputs(self, metadata: Any, op: ResourceOp, type_name: str, name: str) -> None:
+        if op in ("read", "refresh"):
+            return
+        known = self.planned.get(metadata.urn)
+        old, new = (getattr(getattr(metadata, side, None), "inputs", None) for side in ("old", "new"))
+        before = old if old is not None else known and known.before
+        # The steps of a replacement each tell a part: the new one has no old, the deleted one no new.
+        after = None if op == "delete" else new if new is not None else known and known.after
+        self.planned[metadata.urn] = PlannedResource(
+            urn=metadata.urn, type=type_name, name=name, op=op, before=before, after=after
+        )
 
     def _remember(self, metadata: Any, op: str, type_name: str, name: str) -> None:
         if op == "delete":

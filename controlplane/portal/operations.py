@@ -13,6 +13,7 @@ from controlplane.core import clock
 from controlplane.core.errors import NotFound
 from controlplane.operations import states
 from controlplane.operations.approvals import operation_approve, operation_reject
+from controlplane.operations.judgement import assessment_representation, cost_representation
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import (
     events_after,
@@ -116,6 +117,10 @@ def live_context(principal: Principal, operation: Operation, *, cursor: int) -> 
         "lines": [line for line in timeline.lines if line.id > cursor],
         "cursor": timeline.cursor,
         "queueing": operation_queueing(operation=operation),
+        "judgement": {
+            "cost": cost_representation(operation.assessment),
+            **assessment_representation(operation.assessment),
+        },
         "is_open": operation.state in states.OPEN,
         "is_running": operation.state in states.RUNNING,
         "cancelable": cancelable,

@@ -1,6 +1,7 @@
 """The plan catalogue: read once from catalogue/plans.toml, checked, and handed out frozen."""
 
 import tomllib
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -55,6 +56,8 @@ class Plan(Contract):
     final_snapshot: bool = True
     #: Whether whoever deletes a tenant may do without; an administrator always may.
     final_snapshot_optional: bool = True
+    #: By how much a month, in the price tables' currency, a change may raise a stack's cost without approval.
+    approval_cost_increase: Decimal | None = Field(default=None, ge=0)
     sizes: Sizes
     limits: Limits
     rate_card: dict[str, Any]

@@ -336,6 +336,7 @@ def _operation(
         reason=reason,
         requires_approval=requires_approval,
         approval_rule=approval_rule(plan=plans()[tenant.plan], kind=kind, labels=tenant.labels),
+        approval_cost_increase=plans()[tenant.plan].approval_cost_increase,
         now=now,
     )
 

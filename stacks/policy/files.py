@@ -30,11 +30,9 @@ def rules_load(paths: Sequence[Path]) -> list[Rule]:
     return rules
 
 
-def exceptions_load(path: Path | None) -> list[PolicyException]:
+def exceptions_load(path: Path) -> list[PolicyException]:
     """`[[exceptions]]` tables of a TOML file, each with rule, tenant (a slug or *), resource (a name or a pattern
     such as `web-*`), owner, reason and expires (a date). PolicyBroken names the entry and the field."""
-    if path is None:
-        return []
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("exceptions", [])
     except (OSError, tomllib.TOMLDecodeError) as error:

@@ -46,7 +46,7 @@ class PriceTable(Contract):
 
     @property
     def source(self) -> PriceSource:
-        return PriceSource(name=self.table.name, date=self.table.date, source=self.table.source)
+        return PriceSource(name=self.table.name, date=self.table.date, origin=self.table.source)
 
     def holds(self, region: str) -> bool:
         return "*" in self.table.regions or region in self.table.regions

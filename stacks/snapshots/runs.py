@@ -5,6 +5,8 @@ from typing import Any
 
 from contracts.engine import EngineEvent, PlanFacts, PlanSummary, RunnerDecision, RunnerJob
 from contracts.snapshot import DataJob, SnapshotManifest
+from contracts.stack import StackSpec
+from stacks.assessment import data_assess
 from stacks.snapshots.jobs import job_final, job_restore, job_snapshot
 from stacks.snapshots.progress import Progress
 
@@ -26,7 +28,7 @@ def data_run(
     if data.verb == "snapshot":
         job_snapshot(job.spec, data, progress, _teller(send))
         _done(send)
-    elif job_restore(job.spec, data, progress, _decider(data, send, decide, facts)):
+    elif job_restore(job.spec, data, progress, _decider(job.spec, data, send, decide, facts)):
         _done(send)
 
 
@@ -54,13 +56,14 @@ def _done(send: Send) -> None:
 
 
 def _decider(
-    data: DataJob, send: Send, decide: Decide, facts: Callable[[str], PlanFacts]
+    spec: StackSpec, data: DataJob, send: Send, decide: Decide, facts: Callable[[str], PlanFacts]
 ) -> Callable[[SnapshotManifest, list[dict[str, object]]], bool]:
     def decided(manifest: SnapshotManifest, plan: list[dict[str, object]]) -> bool:
         summary = PlanSummary(replace=len(plan)).model_dump()
         send(EngineEvent(kind="summary", data={**summary, "duration_s": 0, "phase": "preview"}))
         known = facts(data.manifest_sha256).model_dump()
-        send(EngineEvent(kind="state", data={"plan": plan, "facts": known}))
+        judged = data_assess(spec, plan).model_dump(mode="json")
+        send(EngineEvent(kind="state", data={"plan": plan, "facts": known, "assessment": judged}))
         detail = f"Every file is whole: {manifest.tenant} as of {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC."
         send(EngineEvent(kind="phase", data={"name": "check", "state": "finished", "detail": detail}))
         return decide().proceed

@@ -18,6 +18,7 @@ from controlplane.tenants.component_health import looks_settle
 from controlplane.tenants.looks import COMPONENTS, GPU, Look
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.services import tenant_create
+from tests.support.assessments import assessment, lost
 
 #: (name, type, id) of what the local target creates.
 RESOURCES = (
@@ -111,10 +112,17 @@ def plan(operation: Operation, now: datetime, *, op: str = "create") -> None:
         spec=StackSpec.model_validate(operation.spec),
         state_version=0,
         plan=planned,
+        assessment=assessment(lost("postgres"), before="12.50", after="19.75"),
         computed_at=now,
         expires_at=now + timedelta(days=1),
     )
-    transitions.operation_planned(operation=operation, summary=summary, plan=planned, binding=binding)
+    transitions.operation_planned(
+        operation=operation,
+        summary=summary,
+        plan=planned,
+        assessment=assessment(lost("postgres"), before="12.50", after="19.75"),
+        binding=binding,
+    )
     transitions.step_end(
         operation=operation, name=states.STEP_PLAN, detail=f"{len(RESOURCES)} to {op}", now=now
     )

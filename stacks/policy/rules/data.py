@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from contracts.planned import STATEFUL_RULE
 from stacks.policy.model import Planned, Violation, rule
 
 #: Resource types that hold a tenant's data: losing one loses data.
@@ -25,7 +26,7 @@ STATEFUL_TYPES = frozenset(
 )
 
 
-@rule("stateful-kept", "warn")
+@rule(STATEFUL_RULE, "warn")
 def stateful_kept(plan: Planned) -> Iterator[Violation]:
     """A replaced or deleted store, key, volume or namespace loses data; whether a person must agree is the plan's
     approval rule."""

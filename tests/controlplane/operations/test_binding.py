@@ -1,16 +1,19 @@
 """What an approval binds to, as a table: each part moved on its own is noticed by name."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from contracts.engine import PlanFacts
+from contracts.planned import PolicyFinding
 from contracts.runtime import RuntimeConfig
 from contracts.stack import StackSpec
 from controlplane.core import clock
 from controlplane.operations.binding import PlanBinding, approval_reason, binding_make, binding_moved
+from tests.support.assessments import assessment, finding, lost
 
 SPEC = StackSpec(
     tenant_id=uuid4(),
@@ -27,7 +30,14 @@ NOW = clock.now()
 
 
 def make(**changes: Any) -> PlanBinding:
-    given: dict[str, Any] = {"facts": FACTS, "spec": SPEC, "state_version": 1, "plan": [CREATE], **changes}
+    given: dict[str, Any] = {
+        "facts": FACTS,
+        "spec": SPEC,
+        "state_version": 1,
+        "plan": [CREATE],
+        "assessment": assessment(),
+        **changes,
+    }
     return binding_make(plan_id=uuid4(), computed_at=NOW, expires_at=NOW + timedelta(hours=1), **given)
 
 
@@ -46,6 +56,8 @@ def test_the_same_things_planned_again_stand() -> None:
         ({"facts": FACTS.model_copy(update={"sdk_version": "4"})}, "the Pulumi SDK's version"),
         ({"spec": SPEC.model_copy(update={"plan": "pro"})}, "the tenant's specification"),
         ({"state_version": 2}, "the stack's state (another operation ran)"),
+        ({"assessment": assessment(finding())}, "the policy's findings"),
+        ({"assessment": assessment(after="11.00")}, "the cost"),
         ({"plan": [{**CREATE, "op": "replace"}]}, "the planned changes"),
         ({"plan": [{**CREATE, "diffs": [{"path": "port", "kind": "update"}]}]}, "the planned changes"),
     ],
@@ -54,27 +66,60 @@ def test_each_part_that_moved_is_named(change: dict[str, Any], named: str) -> No
     assert binding_moved(make(), make(**change)) == [named]
 
 
-REPLACE = {**CREATE, "op": "replace"}
-UPDATE = {**CREATE, "op": "update"}
-
-
 @pytest.mark.parametrize(
-    ("kind", "rule", "requested", "plan", "needed"),
+    ("kind", "rule", "requested", "findings", "needed"),
     [
-        ("provision", "never", False, [CREATE], False),
-        ("provision", "always", False, [CREATE], False),
-        ("provision", "never", True, [CREATE], True),
-        ("update", "never", False, [REPLACE], False),
-        ("update", "stateful", False, [UPDATE], False),
-        ("update", "stateful", False, [REPLACE], True),
-        ("update", "stateful", False, [{**CREATE, "op": "delete"}], True),
-        ("update", "stateful", False, [{**REPLACE, "type": "local:index:RuntimeProcess"}], False),
-        ("update", "always", False, [UPDATE], True),
-        ("deprovision", "stateful", False, [{**CREATE, "op": "delete"}], False),
-        ("deprovision", "always", False, [{**CREATE, "op": "delete"}], True),
+        ("provision", "never", False, [], False),
+        ("provision", "always", False, [], False),
+        ("provision", "never", True, [], True),
+        ("update", "never", False, [lost("cache")], False),
+        ("update", "stateful", False, [], False),
+        ("update", "stateful", False, [lost("cache")], True),
+        ("update", "stateful", False, [finding("tenant-tags", "warn")], False),
+        ("update", "always", False, [], True),
+        ("deprovision", "stateful", False, [lost("cache")], False),
+        ("deprovision", "always", False, [lost("cache")], True),
     ],
 )
 def test_when_a_person_must_approve(
-    kind: str, rule: str, requested: bool, plan: list[Any], needed: bool
+    kind: str, rule: str, requested: bool, findings: list[PolicyFinding], needed: bool
 ) -> None:
-    assert (approval_reason(kind=kind, rule=rule, requested=requested, plan=plan) is not None) == needed
+    reason = approval_reason(
+        kind=kind, rule=rule, requested=requested, assessment=assessment(*findings), cost_limit=None
+    )
+    assert (reason is not None) == needed
+
+
+@pytest.mark.parametrize(
+    ("kind", "after", "limit", "needed"),
+    [
+        ("update", "110.00", "9.99", True),
+        ("update", "110.00", "10", False),
+        ("update", "110.00", None, False),
+        ("update", "90.00", "0", False),
+        ("update", "100.01", "0", True),
+        ("provision", "900.00", "0", False),
+        ("resume", "900.00", "0", False),
+    ],
+)
+def test_a_cost_above_the_limit_wants_approval(
+    kind: str, after: str, limit: str | None, needed: bool
+) -> None:
+    reason = approval_reason(
+        kind=kind,
+        rule="stateful",
+        requested=False,
+        assessment=assessment(before="100.00", after=after),
+        cost_limit=Decimal(limit) if limit is not None else None,
+    )
+    assert (reason is not None) == needed
+    if reason:
+        assert f"{Decimal(after) - 100} USD" in reason
+
+
+def test_the_lost_resources_are_named() -> None:
+    told = assessment(lost("postgres"), lost("cache"))
+    reason = approval_reason(
+        kind="update", rule="stateful", requested=False, assessment=told, cost_limit=None
+    )
+    assert reason == "Data would be lost, by replacing or deleting cache, postgres."

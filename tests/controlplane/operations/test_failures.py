@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ import pytest
 from pulumi import automation as auto
 
 from contracts.engine import RunnerJob
+from contracts.planned import AssessmentJob
 from controlplane.operations.failures import CAUSES, cause_of, failure
 from controlplane.operations.translate import PhaseLog, failure_of
 from tests.stacks.engine import REPOSITORY, Engine
@@ -108,6 +110,7 @@ def run(engine: Engine, slug: str, **changed: str) -> dict[str, Any]:
         pulumi_root=str(REPOSITORY / ".tools"),
         work_dir=str(work_dir),
         env=environment,
+        assessment=AssessmentJob(today=date(2026, 11, 21)),
     )
     done = subprocess.run(
         [sys.executable, "-m", "controlplane.operations.runner"],

@@ -21,6 +21,7 @@ from controlplane.operations.reaper import operations_reap
 from controlplane.operations.selectors import operation_queueing
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.services import tenant_create, tenant_delete
+from tests.support.assessments import assessment
 from tests.support.people import Person, person_make
 
 Acme = tuple[Tenant, Operation]
@@ -205,10 +206,13 @@ def park(now: datetime | None = None) -> Operation:
         spec=_spec(operation),
         state_version=0,
         plan=[],
+        assessment=assessment(),
         computed_at=moment,
         expires_at=moment + timedelta(hours=1),
     )
-    transitions.operation_planned(operation=operation, summary={"create": 1}, plan=[], binding=binding)
+    transitions.operation_planned(
+        operation=operation, summary={"create": 1}, plan=[], assessment=assessment(), binding=binding
+    )
     assert transitions.operation_await_approval(operation=operation, reason="asked for", moved=[], now=moment)
     return operation
 
@@ -307,10 +311,13 @@ def test_a_superseded_worker_stores_no_plan_and_ends_no_step(acme: Acme) -> None
         spec=_spec(stale),
         state_version=0,
         plan=[],
+        assessment=assessment(),
         computed_at=clock.now(),
         expires_at=clock.now(),
     )
-    assert not transitions.operation_planned(operation=stale, summary={"create": 9}, plan=[], binding=binding)
+    assert not transitions.operation_planned(
+        operation=stale, summary={"create": 9}, plan=[], assessment=assessment(), binding=binding
+    )
     assert stale.lease_token != current.lease_token, "a refused write must not hand over the new lease"
     error = {"code": "x", "title": "old", "detail": "", "hint": "", "resource": None}
     assert not transitions.operation_fail(operation=stale, error=error, now=clock.now())

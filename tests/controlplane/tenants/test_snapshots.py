@@ -26,6 +26,7 @@ from controlplane.tenants.snapshots.services import (
     snapshots_expire,
     snapshots_follow,
 )
+from tests.support.assessments import assessment
 from tests.support.people import ApiClient, Person
 
 pytestmark = pytest.mark.django_db
@@ -250,7 +251,12 @@ def test_a_production_tenants_deletion_wants_a_second_person(
     body = owner.api()("DELETE", "/tenants/acme").json()["operation"]
     assert body["second_person"] is wanted
     reason = approval_reason(
-        kind="deprovision", rule="never", requested=False, second_person=body["second_person"], plan=[]
+        kind="deprovision",
+        rule="never",
+        requested=False,
+        second_person=body["second_person"],
+        assessment=assessment(),
+        cost_limit=None,
     )
     assert (reason is not None) is wanted
 

@@ -3,8 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from contracts.engine import ResourceOp
-from contracts.planned import PlannedResource
+from contracts.planned import PlannedResource, ResourceOp
 from contracts.runtime import RuntimeConfig
 from contracts.stack import GpuSize, StackSpec
 from stacks.policy.model import Planned

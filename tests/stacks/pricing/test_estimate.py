@@ -70,7 +70,7 @@ def test_before_and_after_of_a_change(book: PriceBook) -> None:
         "0.9",
         "1971.00",
     )
-    assert [(each.name, each.date, each.source) for each in told.prices] == [
+    assert [(each.name, each.date, each.origin) for each in told.prices] == [
         ("contract", date(2026, 11, 1), "agreement 4711")
     ]
 
