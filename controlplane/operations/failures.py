@@ -316,7 +316,7 @@ CAUSES: Final = (
     Cause(
         "restore_failed",
         "the data could not be brought in",
-        "The tenant has the data it had before. Mend what is named.",
+        "The tenant has the data it had before, unless the detail says otherwise. Mend what is named.",
     ),
     Cause(
         "state_unavailable",

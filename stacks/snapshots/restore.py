@@ -54,7 +54,14 @@ def snapshot_restore(spec: StackSpec, manifest: SnapshotManifest, job: DataJob, 
     except DataError:
         raise
     except (StacksError, EmbeddedError, psycopg.Error, redis.RedisError, OSError) as error:
-        raise RestoreFailed(f"{type(error).__name__}: {error}") from error
+        raise RestoreFailed(f"{type(error).__name__}: {error}.{_whose(stores, job)}") from error
+
+
+def _whose(stores: Stores, job: DataJob) -> str:
+    """After the commit nothing goes back: who reads of a failure must know which data counts."""
+    if (stores.folder / JOURNAL).exists() or swap_done(stores.folder) == str(job.restore_id):
+        return " The snapshot's data counts already; a retry finishes the rest."
+    return ""
 
 
 def _restore(

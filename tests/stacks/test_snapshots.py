@@ -248,6 +248,27 @@ def test_snapshots_and_rotations_do_not_stand_in_each_others_way(
     take(site)
 
 
+def test_a_failure_after_the_commit_says_that_the_new_data_counts(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = site.content()
+    job, _ = take(site)
+    spoil(site)
+    restoring = site.job("restore", snapshot=job)
+
+    def fail(_: object) -> None:
+        raise OSError("no memory for the runtime")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stacks.providers.local.runtime_unit.RuntimeUnit.start", fail)
+        with pytest.raises(RestoreFailed, match="The snapshot's data counts already"):
+            job_restore(site.spec, restoring, Steps().progress, lambda *_: True)
+    job_restore(site.spec, restoring, Steps().progress, lambda *_: True)
+    assert site.content() == wanted
+    assert site.stores.runtime is not None
+    assert site.stores.runtime.running() is not None
+
+
 CHILD = """
 import json, os, signal, sys, threading
 from contracts.snapshot import DataJob
