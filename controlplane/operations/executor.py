@@ -3,13 +3,8 @@
 Steps: plan (what would change) -> a decision -> apply -> record (outputs, spans) -> verify (a look from outside).
 """
 
-import os
-import sys
-import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -17,31 +12,35 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 
 from contracts.engine import EngineEvent, PlanFacts, RunnerJob
-from contracts.planned import AssessmentJob, PlanAssessment
+from contracts.planned import PlanAssessment
 from contracts.stack import StackSpec
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, OperatorError
-from controlplane.core.ids import uuid7
-from controlplane.operations import leases, states, transitions
-from controlplane.operations.binding import PlanBinding, approval_reason, binding_make, binding_moved
+from controlplane.operations import states, transitions
+from controlplane.operations.binding import PlanBinding
 from controlplane.operations.data_jobs import data_job_of, scratch_remove, snapshot_taken
 from controlplane.operations.events import events_append
-from controlplane.operations.failures import BY_CODE, cause_of
-from controlplane.operations.fence import fence_drop, fence_raise
+from controlplane.operations.failures import (
+    deadline_failure,
+    died_failure,
+    executor_failure,
+    unverified_failure,
+)
+from controlplane.operations.fence import fence_drop
+from controlplane.operations.job import runner_job
 from controlplane.operations.judgement import denied_failure, plan_sentence
 from controlplane.operations.leases import MAX_TAKEOVERS, LeaseLostError, lease_hold, operation_take_over
 from controlplane.operations.logs import operation_log_path
-from controlplane.operations.models import Operation, Stack
+from controlplane.operations.models import Operation
+from controlplane.operations.planning import plan_bind, plan_objection
 from controlplane.operations.process import (
-    INTERRUPT_GRACE_S,
     RunnerProcess,
     operation_mark,
-    work_dir_prepare,
     work_dir_remove,
 )
 from controlplane.operations.record import stack_lock_suspect, stack_record, stack_record_partial
 from controlplane.operations.subject import operation_subject
-from embedded import crashpoints
+from controlplane.operations.watch import RunWatch
 from embedded.crashpoints import crash_point
 from embedded.processes import processes_kill
 
@@ -75,13 +74,7 @@ def operation_execute(operation: Operation) -> None:
         log.exception("operation.executor_failed", operation=str(operation.id))
         transitions.operation_fail(
             operation=operation,
-            error={
-                "code": "executor_failed",
-                "title": "Freehold could not carry out the operation",
-                "detail": f"{type(error).__name__}: {error}"[:2000],
-                "hint": f"The worker's log has the whole story; operation {operation.id}. Retry when it is mended.",
-                "resource": None,
-            },
+            error=executor_failure(error, operation.id),
             now=clock.now(),
         )
 
@@ -92,18 +85,13 @@ class _Execution:
         assert operation.lease_token is not None, "only a claimed operation is executed"
         self.token = operation.lease_token
         self.spec = StackSpec.model_validate(operation.spec)
-        self.action = states.ACTION_OF_KIND[operation.kind]
         self.data = data_job_of(operation, self.token)
-        self.deadline = time.monotonic() + settings.FREEHOLD_OPERATION_DEADLINE_S
-        self.next_renewal = 0.0
-        self.interrupted_at: float | None = None
-        self.stop_reason = ""
+        self.watch = RunWatch(operation)
         self.failure: dict[str, Any] | None = None
         self.outputs: dict[str, Any] = {"values": {}, "secrets": {}}
         self.state: dict[str, Any] = {}
         #: Why the plan waits for a person, and which parts of an approved one moved; told once the runner is gone.
         self.parked: tuple[str, list[str]] | None = None
-        self.killed = False
 
     # --- the whole way -------------------------------------------------------------------------------
     def run(self) -> None:
@@ -128,14 +116,14 @@ class _Execution:
         crash_point("executor.runner-ended")
         cut_off = code != 0 and self._cut_off()
         applied = code == 0 and self.failure is None and "version" in self.state
-        if self.parked is not None and self.stop_reason != "cancel":
+        if self.parked is not None and self.watch.stop_reason != "cancel":
             self._park(*self.parked)
-        elif self.stop_reason == "cancel" and not applied:
+        elif self.watch.stop_reason == "cancel" and not applied:
             self._note_partial()
             transitions.operation_canceled(operation=self.operation, now=clock.now())
-        elif cut_off and not self.stop_reason and self.operation.takeovers < MAX_TAKEOVERS:
+        elif cut_off and not self.watch.stop_reason and self.operation.takeovers < MAX_TAKEOVERS:
             self._requeue()
-        elif self.failure is not None or code != 0 or (self.stop_reason and not applied):
+        elif self.failure is not None or code != 0 or (self.watch.stop_reason and not applied):
             self._note_partial()
             transitions.operation_fail(
                 operation=self.operation, error=self._failure(runner, code), now=clock.now()
@@ -150,7 +138,7 @@ class _Execution:
         """
         processes_kill(operation_mark(self.operation.id, self.token))
         told = self.failure is not None and not self.failure.pop("interrupted", False)
-        if self.killed or not told:
+        if self.watch.killed or not told:
             stack_lock_suspect(self.operation)
         return not told
 
@@ -168,13 +156,15 @@ class _Execution:
 
     def _failure(self, runner: RunnerProcess, code: int) -> dict[str, Any]:
         # An engine stopped for its deadline calls that a cancel of its own: the deadline is the cause.
-        if self.failure is not None and self.stop_reason != "deadline":
+        if self.failure is not None and self.watch.stop_reason != "deadline":
             return self.failure
-        return self._died(runner, code)
+        if self.watch.stop_reason == "deadline":
+            return deadline_failure(settings.FREEHOLD_OPERATION_DEADLINE_S)
+        return died_failure(code, runner.log_tail())
 
     def _settle(self) -> None:
         """After the engine succeeded: remember what exists, then look at it from outside."""
-        self._keep_lease()
+        self.watch.lease_keep()
         if self.operation.kind not in states.STACK_UNTOUCHED:
             self._step_begin(states.STEP_RECORD)
             with transaction.atomic():
@@ -186,16 +176,9 @@ class _Execution:
             self._step_end(states.STEP_RECORD, detail)
         if states.STEP_VERIFY in states.STEPS_OF_KIND[self.operation.kind]:
             self._step_begin(states.STEP_VERIFY)
-            verification = operation_subject().verify(operation=self.operation, alive=self._keep_lease)
+            verification = operation_subject().verify(operation=self.operation, alive=self.watch.lease_keep)
             if not verification.ok:
-                cause = BY_CODE.get(verification.code, BY_CODE["verification_failed"])
-                error = {
-                    "code": verification.code,
-                    "title": f"Verification failed: {cause.sentence}",
-                    "detail": verification.detail,
-                    "hint": verification.hint,
-                    "resource": None,
-                }
+                error = unverified_failure(verification.code, verification.detail, verification.hint)
                 transitions.operation_fail(operation=self.operation, error=error, now=clock.now())
                 return
             self._step_end(states.STEP_VERIFY, verification.detail)
@@ -204,31 +187,7 @@ class _Execution:
 
     # --- the runner ----------------------------------------------------------------------------------
     def _job(self) -> RunnerJob:
-        folder = work_dir_prepare(self.operation.id, self.token)
-        backend_url = fence_raise(operation_id=self.operation.id, lease_token=self.token)
-        stack = Stack.objects.filter(tenant_id=self.operation.tenant_id).first()
-        return RunnerJob(
-            operation_id=self.operation.id,
-            action=self.action,
-            spec=self.spec,
-            secrets=operation_subject().secrets(operation=self.operation),
-            pulumi_root=str(settings.FREEHOLD_PULUMI),
-            work_dir=str(folder / "project"),
-            env=engine_environment(pulumi_home=folder / "home", backend_url=backend_url),
-            preview_first=states.STEP_PLAN in states.STEPS_OF_KIND[self.operation.kind],
-            refresh=self.operation.kind in states.REFRESHING,
-            assessment=AssessmentJob(
-                today=clock.now().date(),
-                policy_files=list(map(str, settings.FREEHOLD_POLICY_FILES)),
-                policy_exceptions=list(map(str, settings.FREEHOLD_POLICY_EXCEPTIONS)),
-                price_tables=list(map(str, settings.FREEHOLD_PRICE_TABLES)),
-            ),
-            secrets_provider=settings.PULUMI_SECRETS_PROVIDER,
-            clear_lock=bool(stack and stack.lock_suspect),
-            settle_pending=bool(stack and stack.lock_suspect),
-            remove_stack=self.operation.kind == states.DEPROVISION,
-            data=self.data,
-        )
+        return runner_job(operation=self.operation, lease_token=self.token, spec=self.spec, data=self.data)
 
     def _attend(self, runner: RunnerProcess) -> int:
         if states.STEPS_OF_KIND[self.operation.kind][0] not in states.PLANNING_STEPS:
@@ -244,7 +203,7 @@ class _Execution:
                 self._flush(batch)
                 return runner.close()
             self._flush(batch)
-            self._watch(runner)
+            self.watch.look(runner)
 
     def _handle(
         self, event: EngineEvent, runner: RunnerProcess, batch: list[tuple[str, Mapping[str, Any]]]
@@ -297,10 +256,16 @@ class _Execution:
             self._step_end(step, detail or "The engine reached the wanted state.")
             if name == states.STEP_SNAPSHOT:
                 # The snapshot is known now, so the destroy may begin.
-                runner.decide(not self.stop_reason)
+                runner.decide(not self.watch.stop_reason)
 
     def _planned(self, runner: RunnerProcess, step: str, sentence: str) -> None:
-        self.binding = self._bind()
+        self.binding = plan_bind(
+            operation=self.operation,
+            facts=self.facts,
+            plan=self.plan,
+            assessment=self.assessment,
+            now=clock.now(),
+        )
         stored = transitions.operation_planned(
             operation=self.operation,
             summary=self.summary,
@@ -316,29 +281,22 @@ class _Execution:
 
     def _decide(self, runner: RunnerProcess) -> None:
         """After the plan: stop (a preview), park for a person, or go on."""
-        if self.operation.kind == states.PREVIEW or self.stop_reason:
+        if self.operation.kind == states.PREVIEW or self.watch.stop_reason:
             runner.decide(False)
             return
         if self.assessment.policy.denied:
             self.failure = denied_failure(self.assessment.policy)
             runner.decide(False)
             return
-        reason = approval_reason(
-            kind=self.operation.kind,
-            rule=self.operation.approval_rule,
-            requested=self.operation.requires_approval,
-            second_person=self.operation.second_person,
-            assessment=self.assessment,
-            cost_limit=self.operation.approval_cost_increase,
-        )
-        approved = self.operation.approved_binding
-        moved = binding_moved(PlanBinding.model_validate(approved), self.binding) if approved else []
-        if reason is not None and (approved is None or moved):
-            self.parked = (reason, moved)
+        objection = plan_objection(operation=self.operation, binding=self.binding, assessment=self.assessment)
+        if objection is not None:
+            self.parked = objection
             runner.decide(False)
         else:
             self._begin_apply()
-            runner.decide(True, state_hash=self.binding.state_hash if approved else None)
+            runner.decide(
+                True, state_hash=self.binding.state_hash if self.operation.approved_binding else None
+            )
 
     def _park(self, reason: str, moved: list[str]) -> None:
         """Leaves the plan to a person; when an approved one no longer stands, says which part moved."""
@@ -348,72 +306,12 @@ class _Execution:
         if not parked:
             raise LeaseLostError
 
-    def _bind(self) -> PlanBinding:
-        now = clock.now()
-        stack = Stack.objects.filter(tenant_id=self.operation.tenant_id).first()
-        return binding_make(
-            plan_id=uuid7(),
-            facts=self.facts,
-            spec=self.spec,
-            state_version=stack.state_version if stack else 0,
-            plan=self.plan,
-            assessment=self.assessment,
-            computed_at=now,
-            expires_at=now + timedelta(seconds=settings.FREEHOLD_PLAN_TTL_S),
-        )
-
     def _begin_apply(self) -> None:
         if not transitions.operation_apply_begin(operation=self.operation, now=clock.now()):
             raise LeaseLostError
         if self.data is None:
             self._step_begin(states.STEP_APPLY)
         crash_point("executor.applying")
-
-    # --- lease, cancel, deadline ---------------------------------------------------------------------
-    def _watch(self, runner: RunnerProcess) -> None:
-        monotonic = time.monotonic()
-        self._keep_lease()
-        if self.interrupted_at is None:
-            if self.operation.cancel_requested_at is not None:
-                self._interrupt(runner, "cancel", monotonic)
-            elif monotonic >= self.deadline:
-                self._interrupt(runner, "deadline", monotonic)
-        elif monotonic - self.interrupted_at > INTERRUPT_GRACE_S and not self.killed:
-            self.killed = True
-            runner.kill()
-
-    def _keep_lease(self) -> None:
-        """Renews the lease when it is time. LeaseLostError when another holds the operation now."""
-        monotonic = time.monotonic()
-        if monotonic < self.next_renewal:
-            return
-        self.next_renewal = monotonic + settings.FREEHOLD_LEASE_S / 5
-        if not leases.lease_renew(operation=self.operation):
-            raise LeaseLostError
-        self.operation.refresh_from_db(fields=["cancel_requested_at"])
-
-    def _interrupt(self, runner: RunnerProcess, reason: str, monotonic: float) -> None:
-        self.interrupted_at, self.stop_reason = monotonic, reason
-        runner.interrupt()
-
-    def _died(self, runner: RunnerProcess, code: int) -> dict[str, Any]:
-        if self.stop_reason == "deadline":
-            return {
-                "code": "deadline_exceeded",
-                "title": "The operation took too long and was stopped",
-                "detail": f"It ran for more than {settings.FREEHOLD_OPERATION_DEADLINE_S} s.",
-                "hint": "See which resource was slow in the timeline, mend it, and retry.",
-                "resource": None,
-            }
-        cause = cause_of(runner.log_tail())
-        why = f": {cause.sentence}" if cause else ": it was killed" if code < 0 else ""
-        return {
-            "code": "runner_died",
-            "title": f"The runner ended without a result{why}",
-            "detail": f"Exit code {code}. {runner.log_tail()}",
-            "hint": "Retry; Pulumi goes on from the state it saved. If it repeats, run `freehold doctor`.",
-            "resource": None,
-        }
 
     # --- small writes --------------------------------------------------------------------------------
     summary: dict[str, Any] = {}
@@ -442,25 +340,3 @@ class _Execution:
 
     def _step_end(self, name: str, detail: str) -> None:
         transitions.step_end(operation=self.operation, name=name, detail=detail, now=clock.now())
-
-
-def engine_environment(*, pulumi_home: Path, backend_url: str) -> dict[str, str]:
-    """The whole environment of runner, CLI and plugins: what they need, and nothing of the control plane's."""
-    passed = {
-        name: os.environ[name]
-        for name in ("HOME", "LANG", "LC_ALL", "TMPDIR", "USER", crashpoints.VARIABLE)
-        if name in os.environ
-    }
-    return {
-        **passed,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "PULUMI_HOME": str(pulumi_home),
-        "PULUMI_BACKEND_URL": backend_url,
-        "PULUMI_CONFIG_PASSPHRASE_FILE": str(settings.PULUMI_PASSPHRASE_FILE),
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # The salt lives in the state: work folders are thrown away after each run.
-        "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
-        "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        "PYTHONUNBUFFERED": "1",
-    }

@@ -74,7 +74,8 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         "stacks",
     ),
     "controlplane.operations.translate": ("contracts", "controlplane.operations.failures"),
-    "controlplane.operations.failures": (),
+    "controlplane.operations.failures": ("controlplane.operations.causes",),
+    "controlplane.operations.causes": (),
     "controlplane.operations.facts": ("contracts",),
     "controlplane.fleet.planner": ("contracts", "controlplane.core", "stacks"),
 }

@@ -41,7 +41,7 @@ def test_every_code_is_in_the_catalogue() -> None:
     written = list(codes_written())
     assert len(written) >= 12, "the walk finds nothing"
     missing = [f"{place}: {code}" for code, place in written if code not in BY_CODE]
-    assert not missing, f"add a row to controlplane/operations/failures.py and {PAGE.name}: {missing}"
+    assert not missing, f"add a row to controlplane/operations/causes.py and {PAGE.name}: {missing}"
 
 
 def test_the_runbook_has_a_row_for_every_code() -> None:
