@@ -21,7 +21,8 @@ def ask(kind: str, owner: Person, *, slug: str = SLUG, final_snapshot: bool = Fa
             principal=owner.principal, slug=slug, name=slug, plan="starter", target="local", now=now
         )
         return operation
-    tenant = Tenant.objects.get(slug=slug)
+    # The newest: one that is gone leaves its slug to the next.
+    tenant = Tenant.objects.filter(slug=slug).latest("created_at")
     if kind == "deprovision":
         return tenant_delete(
             principal=owner.principal, tenant=tenant, now=now, skip_final_snapshot=not final_snapshot
