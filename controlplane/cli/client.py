@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import httpx
@@ -55,7 +55,13 @@ def credentials_find() -> Credentials:
             "No API to talk to.",
             hint="Run `make up` here, or `freehold login`, or set FREEHOLD_API_URL and FREEHOLD_API_KEY.",
         )
-    return Credentials(url.rstrip("/"), key)
+    return Credentials(api_root(url), key)
+
+
+def api_root(url: str) -> str:
+    """Where the API is, also when only the host was given: `https://freehold.example.com` has it below /api/v1."""
+    bare = url.rstrip("/")
+    return bare if urlsplit(bare).path else f"{bare}/api/v1"
 
 
 class Api:
@@ -78,6 +84,11 @@ class Api:
                 f"No answer from {self.url} ({type(error).__name__}).",
                 hint="Is it up? `freehold status` tells.",
             ) from error
+        if response.is_redirect:
+            raise CliError(
+                f"{self.url} is not the API: it sends elsewhere ({response.headers.get('location', '')}).",
+                hint="FREEHOLD_API_URL ends in /api/v1.",
+            )
         if response.is_error:
             try:
                 problem = response.json()

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from controlplane.cli.client import Api, api_connect, operation_wait, segment
-from controlplane.cli.errors import CliError
+from controlplane.cli.errors import CliError, Denied
 from controlplane.cli.options import JsonFlag, ReasonOption, TimeoutOption
 from controlplane.cli.output import data_console, event_line, narration, print_json, print_table, say
 
@@ -24,7 +24,8 @@ def follow(api: Api, operation_id: str, *, timeout_s: float, quiet: bool = False
     operation = operation_wait(api, operation_id, timeout_s=timeout_s, on_event=on_event)
     if operation["state"] == "failed":
         error = operation["error"] or {}
-        raise CliError(
+        kind = Denied if error.get("code") == "policy_denied" else CliError
+        raise kind(
             f"{error.get('title', 'The operation failed')}: {error.get('detail', '')}",
             hint=f"{error.get('hint', '')}\nfreehold operations retry {operation_id}".strip(),
             problem=error,

@@ -10,11 +10,11 @@ import typer
 from typer.exceptions import TyperException
 
 from controlplane.cli import commands_operations, commands_snapshots, commands_tenants, commands_usage
-from controlplane.cli.client import Api, Credentials, config_path
-from controlplane.cli.errors import CliError, Denied, UsageFailure
+from controlplane.cli.client import Api, Credentials, api_root, config_path
+from controlplane.cli.errors import CliError, UsageFailure
 from controlplane.cli.home import home_find
 from controlplane.cli.options import JsonFlag
-from controlplane.cli.output import data_console, narration, print_json, print_table, say
+from controlplane.cli.output import narration, print_json, print_table, say
 from embedded.errors import EmbeddedError
 from embedded.processes import file_write_private
 
@@ -86,26 +86,46 @@ def down(
 
 @app.command()
 def preview(
-    tenant: Annotated[list[str], typer.Option(help="The tenant to plan for; may be repeated")],
-    format: Annotated[PreviewFormat, typer.Option(help="How to show the plan")] = PreviewFormat.TEXT,
-    exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit 5 when something would be replaced or deleted")
+    tenant: Annotated[list[str] | None, typer.Option(help="The tenant to plan for; may be repeated")] = None,
+    all_tenants: Annotated[bool, typer.Option("--all", help="Every tenant that has a stack")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Every tenant, but show only those that would change")
     ] = False,
+    format: Annotated[PreviewFormat, typer.Option(help="How to show the plans")] = PreviewFormat.TEXT,
+    exit_code: Annotated[
+        bool,
+        typer.Option(
+            "--exit-code", help="Exit 5 when policy denies, or something would be replaced or deleted"
+        ),
+    ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A resource, or a pattern such as cache-*, whose replacement or deletion is approved"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for the complete plans and the comment, as artifacts")
+    ] = None,
+    commit: Annotated[str, typer.Option(help="Named in the comment")] = "",
+    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait for a plan")] = 900.0,
     json_output: JsonFlag = False,
 ) -> None:
     """What the stack program would change for tenants as they are now. Changes nothing."""
-    from controlplane.cli.preview import preview_tenant, preview_text
+    from controlplane.cli.commands_preview import previews_run
 
-    plans = [preview_tenant(slug) for slug in tenant]
-    if json_output or format is PreviewFormat.JSON:
-        print_json(plans)
-    else:
-        for plan in plans:
-            data_console.print(preview_text(plan, markdown=format is PreviewFormat.MARKDOWN), markup=False)
-    if exit_code and any(plan["summary"]["replace"] or plan["summary"]["delete"] for plan in plans):
-        raise Denied(
-            "The plan replaces or deletes resources.", hint="Read it above; approve it if it is meant."
-        )
+    if bool(tenant) + all_tenants + changed != 1:
+        raise UsageFailure("Say for whom: --tenant SLUG, --all, or --changed.")
+    previews_run(
+        tenant,
+        changed_only=changed,
+        format="json" if json_output else format.value,
+        exit_code=exit_code,
+        allow=tuple(allow or ()),
+        out=out,
+        commit=commit,
+        timeout_s=timeout_s,
+    )
 
 
 @app.command()
@@ -139,7 +159,7 @@ def doctor(json_output: JsonFlag = False) -> None:
 
 @app.command()
 def login(
-    url: Annotated[str, typer.Option(help="The API, such as https://freehold.example.com/api/v1")],
+    url: Annotated[str, typer.Option(help="The control plane, such as https://freehold.example.com")],
     key_file: Annotated[
         Path | None, typer.Option(help="A file with the API key; else it is read from standard input")
     ] = None,
@@ -157,12 +177,12 @@ def login(
         key = sys.stdin.readline().strip()
     if not key:
         raise UsageFailure("No API key was given.", hint="Pipe it in, or name a file with --key-file.")
-    Api(Credentials(url.rstrip("/"), key)).get("tenants", limit=1)
+    Api(Credentials(api_root(url), key)).get("tenants", limit=1)
     path = config_path()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file_write_private(path, json.dumps({"api_url": url.rstrip("/"), "api_key": key}))
+    file_write_private(path, json.dumps({"api_url": api_root(url), "api_key": key}))
     if json_output:
-        print_json({"api_url": url.rstrip("/"), "kept_in": str(path)})
+        print_json({"api_url": api_root(url), "kept_in": str(path)})
     else:
         say(f"Kept in {path}.")
 
