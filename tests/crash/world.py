@@ -204,7 +204,7 @@ class World:
         (self.root / "points" / f"{point}.armed").touch()
         operation = request()
         pid = self.wait_reached(point, operation)
-        assert pid is not None, f"{point} is not passed"
+        assert pid is not None, f"{point} is not passed: {operation.state}, {operation.error}"
         worker = self.find("worker", pid)
         # Not the provider: paused inside a unit's lock, it would keep the next run from that unit for ever.
         marked = [psutil.Process(identity.pid) for identity in processes_marked(operation_mark(operation.id))]
