@@ -237,14 +237,27 @@ def _descendants(identity: ProcessIdentity) -> set[ProcessIdentity]:
 
 
 def _helpers(identity: ProcessIdentity) -> set[ProcessIdentity]:
-    """Descendants without any mark."""
-    found = set()
-    for child in _descendants(identity):
+    """Descendants without any mark, down to the first that has one of its own.
+
+    What such a one started is its own too, whatever its environment says: Postgres writes titles over the
+    environments of its children, and killing one of them makes the whole server recover as after a crash.
+    """
+    found: set[ProcessIdentity] = set()
+    looked = [identity.pid] if process_alive(identity) else []
+    while looked:
         try:
-            if MARK_VARIABLE not in psutil.Process(child.pid).environ():
-                found.add(child)
+            children = psutil.Process(looked.pop()).children()
         except psutil.Error:
             continue
+        for child in children:
+            try:
+                marked = MARK_VARIABLE in child.environ()
+            except psutil.Error:
+                continue
+            helper = ProcessIdentity.of(child.pid)
+            if not marked and helper is not None:
+                found.add(helper)
+                looked.append(child.pid)
     return found
 
 

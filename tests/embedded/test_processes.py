@@ -133,3 +133,31 @@ print(server.pid, helper.pid, flush=True)
         assert processes_kill(own) == 0
     finally:
         process_stop(server, grace_s=1.0)
+
+
+def test_what_a_server_of_its_own_started_lives_on_without_a_mark(tmp_path: Path) -> None:
+    """Postgres writes titles over the environments of its children: no mark can be read there."""
+    own = str(tmp_path / "run")
+    server = f"""
+import subprocess, sys
+print(subprocess.Popen([sys.executable, "-c", {SLEEP!r}], env={{}}).pid, flush=True)
+{SLEEP}
+"""
+    code = f"""
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", {server!r}], env={{"FREEHOLD_UNIT": "another"}})
+{SLEEP}
+"""
+    spawn(tmp_path, code, mark=own)
+    log = tmp_path / "log"
+    assert wait_until(lambda: log.read_text().endswith("\n"), 10)
+    worker = ProcessIdentity.of(int(log.read_text()))
+    assert worker is not None
+    (parent,) = psutil.Process(worker.pid).parents()[:1]
+    server_identity = ProcessIdentity.of(parent.pid)
+    assert server_identity is not None
+    assert processes_kill(own) == 1
+    try:
+        assert (process_alive(worker), process_alive(server_identity)) == (True, True)
+    finally:
+        process_stop(server_identity, grace_s=1.0)
