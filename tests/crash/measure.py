@@ -87,7 +87,9 @@ def test_zombies(world: World, owner: Person) -> None:
     world.wait_end(ask("provision", owner))
     for _ in range(WANTED.zombies):
         zombie = world.zombie(lambda: ask("update", owner), point="provider.update.cache.begin")
-        assert (zombie.operation.state, zombie.state_moved) == (states.SUCCEEDED, False)
+        assert (zombie.operation.state, zombie.state_moved) == (states.SUCCEEDED, False), (
+            zombie.operation.error
+        )
         assert world.violations(Tenant.objects.get(slug=SLUG)) == []
         report(what="zombie", refusals=zombie.refusals)
 

@@ -19,12 +19,12 @@ pytestmark = [
 @pytest.mark.parametrize("world", ["no_process_end"], indirect=True)
 def test_what_a_woken_run_writes_is_refused(world: World, owner: Person) -> None:
     zombie = world.zombie(lambda: ask("provision", owner), point="provider.create.cache.begin")
-    assert (zombie.operation.state, zombie.state_moved) == (states.SUCCEEDED, False)
+    assert (zombie.operation.state, zombie.state_moved) == (states.SUCCEEDED, False), zombie.operation.error
     assert zombie.refusals > 0, "it did not even try to write: the test proves nothing"
     assert world.violations(Tenant.objects.get(slug=SLUG)) == []
     # Once more on a stack that has a state to spoil.
     zombie = world.zombie(lambda: ask("update", owner), point="provider.update.cache.begin")
-    assert (zombie.operation.state, zombie.state_moved) == (states.SUCCEEDED, False)
+    assert (zombie.operation.state, zombie.state_moved) == (states.SUCCEEDED, False), zombie.operation.error
     assert world.violations(Tenant.objects.get(slug=SLUG)) == []
 
 

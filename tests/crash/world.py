@@ -355,8 +355,10 @@ class World:
         found = []
         if (self.root / "tenants" / tenant.slug / "restore.json").exists():
             found.append("restored data waits to be put in place")
-        urls = self._secrets(tenant)
-        for name in ("postgres_url", "vector_url"):
+        stack = Stack.objects.filter(tenant=tenant).first()
+        # A stack without outputs is a finding of its own.
+        urls = self._secrets(tenant) if stack is not None and stack.secret_outputs else {}
+        for name in ("postgres_url", "vector_url") if urls else ():
             with psycopg.connect(urls[name]) as connection:
                 names = [row[0] for row in connection.execute("SELECT datname FROM pg_database").fetchall()]
             beside = [each for each in names if each.endswith(("_restoring", "_replaced"))]
