@@ -28,6 +28,7 @@ from django.db import connections
 from billing.metering.models import ResourceSpan
 from controlplane.core.encryption import decrypt
 from controlplane.operations import approvals, services, states
+from controlplane.operations.fence import fences_sweep
 from controlplane.operations.models import Operation, Stack
 from controlplane.operations.process import operation_mark
 from controlplane.operations.record import secret_context
@@ -144,6 +145,8 @@ class World:
         for mark in ("operations", "tenants"):
             for identity in processes_marked(str(self.root / mark)):
                 _kill(identity.pid)
+        # The server is shared: what a killed run's lease left there must not meet the next test.
+        fences_sweep(current=set())
 
     # --- one case ----------------------------------------------------------------------------------------
     def crash(self, request: Callable[[], Operation], *, point: str, victim: str) -> Crash:

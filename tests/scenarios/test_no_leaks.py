@@ -44,10 +44,12 @@ def database_urls(freehold: RunningFreehold) -> list[str]:
 def reads(freehold: RunningFreehold) -> Iterator[tuple[str, httpx.Response]]:
     operations = freehold.call("GET", f"/operations?tenant={SLUG}").json()["results"]
     keys = freehold.call("GET", "/api-keys").json()["results"]
+    snapshots = freehold.call("GET", f"/tenants/{SLUG}/snapshots").json().get("results", [])
     values = {
         "slug": ["acme", SLUG],
         "operation_id": [row["id"] for row in operations],
         "api_key_id": [keys[0]["id"]],
+        "snapshot_id": [row["id"] for row in snapshots],
     }
     yield from leaks.api_reads(freehold.up["api_url"], freehold.up["api_key"], values)
     root = freehold.up["portal_url"]
@@ -116,6 +118,8 @@ def test_after_a_full_life_no_secret_lies_anywhere(freehold: RunningFreehold) ->
     assert refused.status_code == 401
     changed = freehold.call("PATCH", f"/tenants/{SLUG}", {"overrides": {"cache": {"max_memory_mb": 80}}})
     assert freehold.wait(changed.json()["operation"]["id"])["state"] == "succeeded"
+    taken = freehold.call("POST", f"/tenants/{SLUG}/snapshot", {}).json()["operation"]["id"]
+    assert freehold.wait(taken)["state"] == "succeeded"
     freehold.command("doctor")
 
     up = freehold.up
