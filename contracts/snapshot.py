@@ -8,6 +8,9 @@ from pydantic import Field
 
 from contracts.base import Contract
 
+#: What the folder of a snapshot is called while it is being written: its own name, and this.
+PARTIAL = ".partial"
+
 Component = Literal["postgres", "vector_store", "cache"]
 
 

@@ -31,16 +31,6 @@ from controlplane.operations.selectors import operation_representation, operatio
 from controlplane.tenants import selectors, services, states
 from controlplane.tenants.models import Tenant
 
-#: The verb in the path -> the operation's kind.
-VERBS = {
-    "preview": kinds.PREVIEW,
-    "update": kinds.UPDATE,
-    "refresh": kinds.REFRESH,
-    "suspend": kinds.SUSPEND,
-    "resume": kinds.RESUME,
-    "rotate-credentials": kinds.ROTATE_CREDENTIALS,
-    "upgrade": kinds.UPGRADE,
-}
 CHOICES = {"lifecycle": states.LIFECYCLES, "health": states.HEALTHS, "billing": states.STANDINGS}
 EXAMPLE = OpenApiExample(
     "starter",
@@ -249,20 +239,20 @@ class TenantVerbApi(Api):
         "old ones end with the operation. `upgrade` moves the runtime to the release that the control plane ships, or "
         "to `version`; 422 names those it knows. 409 where the tenant's lifecycle does not allow it.",
         request=InputSerializer,
-        parameters=[SLUG, in_path("verb", "what to do", enum=list(VERBS)), *IDEMPOTENT, LOCATION],
+        parameters=[SLUG, in_path("verb", "what to do", enum=list(states.VERBS)), *IDEMPOTENT, LOCATION],
         answers={202: shapes.OperationAnswerShape},
         problems=[404, 409],
     )
     def post(self, request: Request, slug: str, verb: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
         body = self.checked(self.InputSerializer)
-        if "version" in body and VERBS[verb] != kinds.UPGRADE:
+        if "version" in body and states.VERBS[verb] != kinds.UPGRADE:
             detail = "belongs to an upgrade"
             raise ValidationFailed(f"version: {detail}.", errors=[{"pointer": "/version", "detail": detail}])
 
         def work() -> Answer:
             operation = services.tenant_operate(
-                principal=self.principal, tenant=tenant, kind=VERBS[verb], now=clock.now(), **body
+                principal=self.principal, tenant=tenant, kind=states.VERBS[verb], now=clock.now(), **body
             )
             return operation_answer(operation)
 

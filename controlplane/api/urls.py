@@ -7,6 +7,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from controlplane.api import catalogue, events, keys, operations, snapshots, tenants, usage
 from controlplane.core.failures import not_found
+from controlplane.tenants import states
 
 urlpatterns = [
     path("plans", catalogue.PlansApi.as_view()),
@@ -26,7 +27,7 @@ urlpatterns = [
     path("tenants/<str:slug>/usage-report", usage.TenantUsageReportApi.as_view()),
     path("tenants/<str:slug>/invoice-preview", usage.TenantInvoicePreviewApi.as_view()),
     re_path(
-        rf"^tenants/(?P<slug>[^/]+)/(?P<verb>{'|'.join(tenants.VERBS)})$", tenants.TenantVerbApi.as_view()
+        rf"^tenants/(?P<slug>[^/]+)/(?P<verb>{'|'.join(states.VERBS)})$", tenants.TenantVerbApi.as_view()
     ),
     path("operations", operations.OperationsApi.as_view()),
     path("operations/<uuid:operation_id>", operations.OperationApi.as_view()),

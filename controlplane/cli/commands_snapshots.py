@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from controlplane.cli.client import api_connect, segment
-from controlplane.cli.commands_operations import DEFAULT_TIMEOUT_S, finish
-from controlplane.cli.errors import UsageFailure
+from controlplane.cli.commands_operations import DEFAULT_TIMEOUT_S
+from controlplane.cli.operating import confirm_demand, operate
 from controlplane.cli.options import JsonFlag, ReasonOption, TimeoutOption, WaitFlag
 from controlplane.cli.output import print_json, print_table, say
 
@@ -19,9 +19,7 @@ def snapshot(
     json_output: JsonFlag = False,
 ) -> None:
     """Take a snapshot of a tenant's data; the tenant goes on running."""
-    api = api_connect()
-    answer = api.post(f"tenants/{segment(slug)}/snapshot", {"reason": reason})
-    finish(api, answer["operation"], wait=wait, timeout_s=timeout, as_json=json_output)
+    operate(slug, "snapshot", {"reason": reason}, wait=wait, timeout_s=timeout, as_json=json_output)
 
 
 def snapshots(
@@ -65,17 +63,11 @@ def restore(
     json_output: JsonFlag = False,
 ) -> None:
     """Replace a tenant's data by a snapshot's."""
-    if confirm != slug:
-        raise UsageFailure(
-            f"This replaces everything {slug} holds.",
-            hint=f"Say so: freehold tenants restore {slug} --confirm {slug}",
-        )
+    confirm_demand(slug, confirm, verb="restore", what=f"This replaces everything {slug} holds.")
     body: dict[str, Any] = {"reason": reason, "requires_approval": requires_approval}
     if snapshot_id is not None:
         body["snapshot_id"] = snapshot_id
-    api = api_connect()
-    answer = api.post(f"tenants/{segment(slug)}/restore", body)
-    finish(api, answer["operation"], wait=wait, timeout_s=timeout, as_json=json_output)
+    operate(slug, "restore", body, wait=wait, timeout_s=timeout, as_json=json_output)
 
 
 def _size(row: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import typer
 
 from controlplane.cli.client import api_connect, segment
 from controlplane.cli.commands_operations import DEFAULT_TIMEOUT_S, finish
-from controlplane.cli.errors import UsageFailure
+from controlplane.cli.operating import confirm_demand, operate
 from controlplane.cli.options import ApprovalFlag, JsonFlag, ReasonOption, TimeoutOption, WaitFlag
 from controlplane.cli.output import data_console, print_json, print_table, say
 
@@ -109,14 +109,6 @@ def update(
         say(f"{slug} updated.")
 
 
-def _operate(
-    slug: str, verb: str, body: dict[str, Any], *, wait: bool, timeout_s: float, as_json: bool
-) -> None:
-    api = api_connect()
-    answer = api.post(f"tenants/{segment(slug)}/{verb}", body)
-    finish(api, answer["operation"], wait=wait, timeout_s=timeout_s, as_json=as_json)
-
-
 @app.command()
 def suspend(
     slug: str,
@@ -128,7 +120,7 @@ def suspend(
 ) -> None:
     """End the runtime and give back the GPUs; databases and data stay."""
     body = {"reason": reason, "requires_approval": requires_approval}
-    _operate(slug, "suspend", body, wait=wait, timeout_s=timeout, as_json=json_output)
+    operate(slug, "suspend", body, wait=wait, timeout_s=timeout, as_json=json_output)
 
 
 @app.command()
@@ -142,7 +134,7 @@ def resume(
 ) -> None:
     """Bring a suspended tenant's runtime and GPUs back, with the data as it was."""
     body = {"reason": reason, "requires_approval": requires_approval}
-    _operate(slug, "resume", body, wait=wait, timeout_s=timeout, as_json=json_output)
+    operate(slug, "resume", body, wait=wait, timeout_s=timeout, as_json=json_output)
 
 
 @app.command("rotate-credentials")
@@ -156,7 +148,7 @@ def rotate_credentials(
 ) -> None:
     """Renew passwords, admin key and usage token without downtime; the old ones end."""
     body = {"reason": reason, "requires_approval": requires_approval}
-    _operate(slug, "rotate-credentials", body, wait=wait, timeout_s=timeout, as_json=json_output)
+    operate(slug, "rotate-credentials", body, wait=wait, timeout_s=timeout, as_json=json_output)
 
 
 @app.command()
@@ -174,7 +166,7 @@ def upgrade(
     """Move a tenant's runtime to another release, without downtime."""
     body: dict[str, Any] = {"reason": reason, "requires_approval": requires_approval}
     body |= {"version": version} if version else {}
-    _operate(slug, "upgrade", body, wait=wait, timeout_s=timeout, as_json=json_output)
+    operate(slug, "upgrade", body, wait=wait, timeout_s=timeout, as_json=json_output)
 
 
 @app.command()
@@ -192,11 +184,7 @@ def delete(
     json_output: JsonFlag = False,
 ) -> None:
     """Destroy a tenant's stack and data, after a final snapshot that was tried."""
-    if confirm != slug:
-        raise UsageFailure(
-            f"This destroys everything of {slug}.",
-            hint=f"Say so: freehold tenants delete {slug} --confirm {slug}",
-        )
+    confirm_demand(slug, confirm, verb="delete", what=f"This destroys everything of {slug}.")
     api = api_connect()
     sent: dict[str, Any] = {"reason": reason} if reason else {}
     if skip_final_snapshot:
@@ -262,4 +250,4 @@ def refresh(
     json_output: JsonFlag = False,
 ) -> None:
     """Look at what really exists and note it in the stack's state."""
-    _operate(slug, "refresh", {"reason": reason}, wait=wait, timeout_s=timeout, as_json=json_output)
+    operate(slug, "refresh", {"reason": reason}, wait=wait, timeout_s=timeout, as_json=json_output)

@@ -9,7 +9,6 @@ from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
-from controlplane.operations import states as operation_states
 from controlplane.portal.pages import act, page
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants import states
@@ -23,17 +22,6 @@ from controlplane.tenants.services import (
     tenant_operate,
     tenant_update,
 )
-
-#: verb in the URL -> kind of operation
-VERBS = {
-    "preview": operation_states.PREVIEW,
-    "update": operation_states.UPDATE,
-    "refresh": operation_states.REFRESH,
-    "suspend": operation_states.SUSPEND,
-    "resume": operation_states.RESUME,
-    "rotate-credentials": operation_states.ROTATE_CREDENTIALS,
-    "upgrade": operation_states.UPGRADE,
-}
 
 
 @page(roles.TENANTS_READ)
@@ -96,7 +84,7 @@ def tenant_protection(request: HttpRequest, principal: Principal, slug: str) -> 
 @page(roles.TENANTS_READ, methods=("POST",))
 def tenant_operation_new(request: HttpRequest, principal: Principal, slug: str, verb: str) -> HttpResponse:
     tenant = _writable(principal, slug)
-    if verb not in VERBS:
+    if verb not in states.VERBS:
         raise NotFound("There is no such operation.")
     if verb == "suspend" and request.POST.get("confirm") != "on":
         error = "Tick the box: the tenant's agents stop answering."
@@ -106,7 +94,7 @@ def tenant_operation_new(request: HttpRequest, principal: Principal, slug: str, 
         operation = tenant_operate(
             principal=principal,
             tenant=tenant,
-            kind=VERBS[verb],
+            kind=states.VERBS[verb],
             reason=request.POST.get("reason", "")[:500],
             requires_approval=request.POST.get("requires_approval") == "on",
             version=request.POST.get("version") or None,

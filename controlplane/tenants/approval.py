@@ -2,15 +2,8 @@
 
 from collections.abc import Mapping
 
+from contracts.labels import is_production
 from controlplane.tenants.plans import Approval, Plan
-
-#: The label by which a tenant is one of production.
-PRODUCTION_LABEL = ("environment", "production")
-
-
-def is_production(labels: Mapping[str, str]) -> bool:
-    name, value = PRODUCTION_LABEL
-    return labels.get(name) == value
 
 
 def approval_rule(*, plan: Plan, kind: str, labels: Mapping[str, str]) -> Approval:

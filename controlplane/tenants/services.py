@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx
 from django.db import IntegrityError, transaction
 
+from contracts.labels import is_production
 from controlplane.accounts.access import Principal, access_allows, access_require_team
 from controlplane.accounts.models import ApiKey
 from controlplane.accounts.roles import ADMIN
@@ -18,7 +19,7 @@ from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
 from controlplane.operations.services import operation_cancel, operation_create
 from controlplane.tenants import states
-from controlplane.tenants.approval import approval_rule, is_production
+from controlplane.tenants.approval import approval_rule
 from controlplane.tenants.lifecycle import protection_check
 from controlplane.tenants.locks import tenant_and_operations_lock
 from controlplane.tenants.models import Tenant

@@ -94,3 +94,15 @@ def next_lifecycle(lifecycle: str, *, kind: str, happened: str, halfway: bool = 
 def power_off(lifecycle: str, *, kind: str) -> bool:
     """Whether a tenant in this lifecycle rests after an operation of `kind`: only a resume ends a suspension."""
     return kind == "suspend" or (lifecycle == SUSPENDED and kind != "resume")
+
+
+#: The verb that asks for an operation on a tenant's stack, in paths and on buttons -> the operation's kind.
+VERBS = {
+    "preview": "preview",
+    "update": "update",
+    "refresh": "refresh",
+    "suspend": "suspend",
+    "resume": "resume",
+    "rotate-credentials": "rotate_credentials",
+    "upgrade": "upgrade",
+}

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from contracts.snapshot import SnapshotManifest
+from contracts.snapshot import PARTIAL, SnapshotManifest
 from embedded.crashpoints import crash_point
 from stacks.snapshots.errors import SnapshotCorrupt
 from stacks.snapshots.sealing import file_sha256
 
 MANIFEST = "manifest.json"
-PARTIAL = ".partial"
 
 
 def partial_make(folder: Path) -> Path:

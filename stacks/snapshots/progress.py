@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from stacks.snapshots.errors import DataCanceled
 
@@ -13,7 +13,6 @@ class Progress:
 
     phase: Callable[[str, str, str], None]
     canceled: Callable[[], bool]
-    details: list[str] = field(default_factory=list)
 
     def alive(self) -> None:
         if self.canceled():

@@ -5,7 +5,7 @@ details do not fit, they are named and counted still, and the complete plans are
 """
 
 from controlplane.cli.previews.groups import Group, Grouped
-from controlplane.cli.previews.model import LOSING, ORDER, SIGNS, TenantPreview
+from controlplane.cli.previews.model import ORDER, Change, TenantPreview
 from controlplane.cli.previews.text import counts_text, delta_text, many_text, tenants_text
 
 MARKER = "<!-- freehold-preview -->"
@@ -17,9 +17,8 @@ _ARTIFACT = "the complete plans are in the artifact `freehold-preview`"
 
 def preview_comment(found: Grouped, *, commit: str = "") -> str:
     """What would change for whom, what is lost first, then policy, cost, and the order to roll it out in."""
-    everybody = (*(each for group in found.groups for each in group.tenants), *found.same, *found.failed)
     head = [MARKER, "## Freehold preview", "", _sentence(found, commit)]
-    cost = delta_text(everybody)
+    cost = delta_text(found.tenants)
     if cost:
         head.append(f"Cost: {cost}.")
     if found.failed:
@@ -29,11 +28,7 @@ def preview_comment(found: Grouped, *, commit: str = "") -> str:
         head += ["", *_table(found.groups)]
     tail = [f"No changes: {_slugs(found.same)}."] if found.same else []
     if found.groups:
-        order = sorted(
-            (each for group in found.groups for each in group.tenants),
-            key=lambda each: (each.production, each.slug),
-        )
-        tail.append(f"Order of a rollout: {_slugs(tuple(order))}; production comes last.")
+        tail.append(f"Order of a rollout: {_slugs(found.changing)}; production comes last.")
     room = LIMIT - len("\n".join([*head, "", *tail])) - 200
     details, left_out = [], 0
     for number, group in enumerate(found.groups, 1):
@@ -49,14 +44,14 @@ def preview_comment(found: Grouped, *, commit: str = "") -> str:
 
 
 def _sentence(found: Grouped, commit: str) -> str:
-    changing = sum(len(group.tenants) for group in found.groups)
+    changing = len(found.changing)
     of = f" at `{_inline(commit[:12])}`" if commit else ""
     if not changing:
-        return f"Nothing would change for {many_text(found.tenants - len(found.failed), 'tenant')}{of}."
-    lost = sum(len(g.tenants) for g in found.groups if any(change.op in LOSING for change in g.changes))
-    denied = sum(len(g.tenants) for g in found.groups if any(f.outcome == "denied" for f in g.findings))
+        return f"Nothing would change for {many_text(len(found.tenants) - len(found.failed), 'tenant')}{of}."
+    lost = sum(len(group.tenants) for group in found.groups if group.loses)
+    denied = sum(len(group.tenants) for group in found.groups if group.denied)
     told = [
-        f"{changing} of {found.tenants} tenants would change{of}, in {many_text(len(found.groups), 'way')}."
+        f"{changing} of {len(found.tenants)} tenants would change{of}, in {many_text(len(found.groups), 'way')}."
     ]
     if lost:
         told.append(f"**Resources are replaced or deleted for {lost}.**")
@@ -79,13 +74,12 @@ def _table(groups: tuple[Group, ...]) -> list[str]:
 
 
 def _details(number: int, group: Group) -> list[str]:
-    losing = any(change.op in LOSING for change in group.changes)
-    opened = " open" if losing or any(f.outcome == "denied" for f in group.findings) else ""
+    opened = " open" if group.loses or group.denied else ""
     title = f"{number}. {counts_text(group)}: {many_text(len(group.tenants), 'tenant')}"
     lines = ["", f"<details{opened}><summary>{title}</summary>", ""]
     lines += [_slugs(group.tenants), ""]
     if group.changes:
-        lines += ["```diff", *(_diff_line(change.line(), change.op) for change in group.changes), "```"]
+        lines += ["```diff", *map(_diff_line, group.changes), "```"]
     for finding in group.findings:
         lines.append(
             f"- **{finding.outcome}** `{_inline(finding.name)}`: {_inline(finding.message)} (`{finding.rule}`)"
@@ -93,11 +87,12 @@ def _details(number: int, group: Group) -> list[str]:
     return [*lines, "", "</details>"]
 
 
-def _diff_line(line: str, op: str) -> str:
-    """The colours of a diff know plus, minus and exclamation mark."""
-    sign = {"update": "!", "replace": "-"}.get(op, SIGNS[op])
-    shown = f"{sign} {line.replace('`', chr(39))}"
-    return shown if op in ("update", "replace") else line.replace("`", "'")
+#: What a diff does not colour by the sign of the change gets one that it knows.
+_COLOURS = {"update": "! ", "replace": "- "}
+
+
+def _diff_line(change: Change) -> str:
+    return (_COLOURS.get(change.op, "") + change.line()).replace("`", "'")
 
 
 def _slugs(tenants: tuple[TenantPreview, ...]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.labels import is_production
 from controlplane.cli.client import Api, operation_wait, segment
 from controlplane.cli.errors import CliError
 from controlplane.cli.previews.model import TenantPreview, tenant_preview
@@ -53,7 +54,7 @@ def _one(api: Api, tenant: dict[str, Any], operation_id: str, error: str, timeou
         except CliError as failed:
             error = failed.message
     slug = str(tenant["slug"])
-    production = tenant.get("labels", {}).get("environment") == "production"
+    production = is_production(tenant["labels"])
     return Fetched(
         TenantPreview(slug=slug, production=production, error=error), {"tenant": slug, "error": error}
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from controlplane.cli.previews.model import ORDER, Change, Finding, TenantPreview
+from controlplane.cli.previews.model import LOSING, ORDER, Change, Finding, TenantPreview
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,14 @@ class Group:
     def counts(self) -> dict[str, int]:
         return {op: sum(1 for change in self.changes if change.op == op) for op in ORDER}
 
+    @property
+    def loses(self) -> bool:
+        return any(change.op in LOSING for change in self.changes)
+
+    @property
+    def denied(self) -> bool:
+        return any(finding.outcome == "denied" for finding in self.findings)
+
 
 @dataclass(frozen=True)
 class Grouped:
@@ -29,8 +37,13 @@ class Grouped:
     failed: tuple[TenantPreview, ...]
 
     @property
-    def tenants(self) -> int:
-        return sum(len(group.tenants) for group in self.groups) + len(self.same) + len(self.failed)
+    def changing(self) -> tuple[TenantPreview, ...]:
+        """Whoever would change, in the order of a rollout."""
+        return rollout_order(each for group in self.groups for each in group.tenants)
+
+    @property
+    def tenants(self) -> tuple[TenantPreview, ...]:
+        return (*self.changing, *self.same, *self.failed)
 
 
 def grouped(previews: Iterable[TenantPreview]) -> Grouped:
@@ -67,6 +80,11 @@ def cost_delta(tenants: Sequence[TenantPreview]) -> dict[str, tuple[Decimal, Dec
 
 
 def _weight(group: Group) -> tuple[object, ...]:
-    denied = any(finding.outcome == "denied" for finding in group.findings)
     losses = [-group.counts[op] for op in ORDER]
-    return not denied, [count == 0 for count in losses], -len(group.tenants), losses, group.tenants[0].slug
+    return (
+        not group.denied,
+        [count == 0 for count in losses],
+        -len(group.tenants),
+        losses,
+        group.tenants[0].slug,
+    )

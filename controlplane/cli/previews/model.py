@@ -7,6 +7,8 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
+from contracts.labels import is_production
+
 #: What loses something comes first.
 ORDER = ("delete", "replace", "update", "create")
 SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
@@ -83,7 +85,7 @@ def tenant_preview(tenant: Mapping[str, Any], plan: Mapping[str, Any]) -> Tenant
     cost = plan["cost"]
     return TenantPreview(
         slug=slug,
-        production=tenant.get("labels", {}).get("environment") == "production",
+        production=is_production(tenant["labels"]),
         changes=tuple(dict.fromkeys(changes)),
         findings=tuple(sorted({_finding(row, slug) for row in plan["policy"]["findings"]})),
         cost_before=_decimal(cost["monthly_before"]),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-PARTIAL = ".partial"
+from contracts.snapshot import PARTIAL
 
 
 def snapshots_root() -> Path:

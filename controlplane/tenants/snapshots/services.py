@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
-from contracts.snapshot import SnapshotManifest
+from contracts.snapshot import PARTIAL, SnapshotManifest
 from controlplane.accounts.access import Principal
 from controlplane.core.audit import audit_record
 from controlplane.core.encryption import decrypt, encrypt
@@ -22,7 +22,6 @@ from controlplane.operations.models import Operation
 from controlplane.tenants.models import Snapshot, Tenant
 from controlplane.tenants.snapshots import states
 from controlplane.tenants.snapshots.folders import (
-    PARTIAL,
     folder_remove,
     folders_on_disk,
     snapshot_folder,
