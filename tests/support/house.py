@@ -69,19 +69,24 @@ class House:
         return dict(decrypt(stack.secret_outputs, context=secret_context(tenant.pk)))
 
 
-@pytest.fixture
-def house(settings: Any, tmp_path: Path, transactional_db: None) -> Iterator[House]:
+def home_prepare(settings: Any, home: Path) -> Person:
+    """Points the settings at a home of its own, with state in files and ports of its own; its owner."""
     assert (ROOT / ".tools" / "bin" / "pulumi").exists(), "the Pulumi CLI is missing: run `make install`"
-    (tmp_path / "state").mkdir()
-    passphrase = tmp_path / "passphrase"
+    (home / "state").mkdir()
+    passphrase = home / "passphrase"
     passphrase.write_text("test")
-    settings.FREEHOLD_HOME = tmp_path
+    settings.FREEHOLD_HOME = home
     settings.FREEHOLD_PULUMI = ROOT / ".tools"
-    settings.PULUMI_BACKEND_URL = f"file://{tmp_path / 'state'}"
+    settings.PULUMI_BACKEND_URL = f"file://{home / 'state'}"
     settings.PULUMI_PASSPHRASE_FILE = passphrase
     # Another run of this suite on the same machine must not choose the same ports.
     settings.FREEHOLD_TENANT_PORT_BASE = free_block(random.randrange(22_000, 31_000, 40), 32_000, 40)  # noqa: S311
-    owner = person_make("run@example.com", team_create(name="R", actor="t", now=clock.now()), roles.OWNER)
+    return person_make("run@example.com", team_create(name="R", actor="t", now=clock.now()), roles.OWNER)
+
+
+@pytest.fixture
+def house(settings: Any, tmp_path: Path, transactional_db: None) -> Iterator[House]:
+    owner = home_prepare(settings, tmp_path)
     house = House(owner, tmp_path)
     yield house
     for tenant in Tenant.objects.exclude(lifecycle__in=("deprovisioned", "requested")):

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import random
 import signal
 import threading
 import time
@@ -18,8 +17,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from controlplane.accounts import roles
-from controlplane.accounts.services import api_key_create, team_create
+from controlplane.accounts.services import api_key_create
 from controlplane.core import clock
 from controlplane.core.encryption import decrypt
 from controlplane.core.errors import PermissionDenied
@@ -35,9 +33,9 @@ from controlplane.tenants.services import tenant_create, tenant_credentials_issu
 from controlplane.tenants.snapshots.folders import snapshot_folder
 from controlplane.tenants.snapshots.requests import tenant_restore, tenant_snapshot
 from embedded.crashpoints import VARIABLE
-from embedded.ports import free_block
 from embedded.processes import processes_marked, wait_until
-from tests.support.people import Person, person_make
+from tests.support.house import home_prepare
+from tests.support.people import Person
 
 pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
@@ -46,15 +44,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent.parent
 @pytest.fixture
 def person(settings: Any, tmp_path: Path) -> Iterator[Person]:
     """An owner whose tenants live in a home of their own, with state in files."""
-    (tmp_path / "state").mkdir()
-    passphrase = tmp_path / "passphrase"
-    passphrase.write_text("test")
-    settings.FREEHOLD_HOME = tmp_path
-    settings.FREEHOLD_PULUMI = ROOT / ".tools"
-    settings.PULUMI_BACKEND_URL = f"file://{tmp_path / 'state'}"
-    settings.PULUMI_PASSPHRASE_FILE = passphrase
-    settings.FREEHOLD_TENANT_PORT_BASE = free_block(random.randrange(22_000, 31_000, 40), 32_000, 40)  # noqa: S311
-    owner = person_make("run@example.com", team_create(name="R", actor="t", now=clock.now()), roles.OWNER)
+    owner = home_prepare(settings, tmp_path)
     yield owner
     for tenant in Tenant.objects.exclude(lifecycle="deprovisioned"):
         Operation.objects.filter(tenant=tenant, state__in=states.OPEN).update(state=states.CANCELED)

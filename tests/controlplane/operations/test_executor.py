@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -20,8 +19,6 @@ import pytest
 from django.db import connection
 from django.db.models import F
 
-from controlplane.accounts import roles
-from controlplane.accounts.services import team_create
 from controlplane.core import clock
 from controlplane.operations import approvals, leases, services, states
 from controlplane.operations.executor import _Execution, operation_execute, operation_log_path
@@ -30,9 +27,9 @@ from controlplane.operations.process import RunnerProcess, operation_mark
 from controlplane.operations.reaper import operations_reap
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.services import tenant_create, tenant_delete, tenant_operate
-from embedded.ports import free_block
 from embedded.processes import processes_marked
-from tests.support.people import Person, person_make
+from tests.support.house import home_prepare
+from tests.support.people import Person
 
 pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
@@ -41,17 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent.parent
 @pytest.fixture
 def person(settings: Any, tmp_path: Path) -> Iterator[Person]:
     """An owner whose tenants live in a home of their own, with state in files."""
-    assert (ROOT / ".tools" / "bin" / "pulumi").exists(), "the Pulumi CLI is missing: run `make install`"
-    (tmp_path / "state").mkdir()
-    passphrase = tmp_path / "passphrase"
-    passphrase.write_text("test")
-    settings.FREEHOLD_HOME = tmp_path
-    settings.FREEHOLD_PULUMI = ROOT / ".tools"
-    settings.PULUMI_BACKEND_URL = f"file://{tmp_path / 'state'}"
-    settings.PULUMI_PASSPHRASE_FILE = passphrase
-    # Another run of this suite on the same machine must not choose the same ports.
-    settings.FREEHOLD_TENANT_PORT_BASE = free_block(random.randrange(22_000, 31_000, 40), 32_000, 40)  # noqa: S311
-    owner = person_make("run@example.com", team_create(name="R", actor="t", now=clock.now()), roles.OWNER)
+    owner = home_prepare(settings, tmp_path)
     yield owner
     for tenant in Tenant.objects.filter(lifecycle__in=("active", "failed", "provisioning", "deprovisioning")):
         drop(owner, tenant)
