@@ -5,6 +5,7 @@ One loss, one double, or one write by a woken run fails the benchmark: its zeros
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,22 +21,26 @@ TIMEOUT_S = 3 * 3600
 
 
 def run() -> Result:
-    with tempfile.TemporaryDirectory(prefix="freehold-bench-") as folder:
-        report = Path(folder) / "report.jsonl"
-        report.touch()
-        say("random kills, zombies and takeovers (tests/crash/measure.py): half an hour and more")
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/crash/measure.py"],
-            cwd=ROOT,
-            env={**os.environ, "FREEHOLD_CRASH_REPORT": str(report)},
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        lines: list[dict[str, Any]] = [json.loads(line) for line in report.read_text().splitlines()]
+    folder = Path(tempfile.mkdtemp(prefix="freehold-bench-"))
+    report = folder / "report.jsonl"
+    report.touch()
+    say("random kills, zombies and takeovers (tests/crash/measure.py): half an hour and more")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/crash/measure.py"],
+        cwd=ROOT,
+        env={**os.environ, "FREEHOLD_CRASH_REPORT": str(report)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
     if done.returncode != 0:
-        raise BenchmarkError(f"a crash lost or doubled something:\n{done.stdout[-3000:]}")
+        # The report is kept: half an hour of kills that held is not thrown away with the one that did not.
+        raise BenchmarkError(
+            f"a crash lost or doubled something; what was measured is in {report}:\n{done.stdout[-3000:]}"
+        )
+    lines: list[dict[str, Any]] = [json.loads(line) for line in report.read_text().splitlines()]
+    shutil.rmtree(folder)
     return Result(name="crash", figures=_figures(lines), facts=_facts(lines))
 
 
