@@ -10,48 +10,56 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from contracts.base import Contract
+from contracts.placement import AwsPlacement, CapacityType, KubernetesPlacement, LocalPlacement
 from contracts.runtime import RuntimeConfig
 
-Port = Annotated[int, Field(ge=1024, le=65535)]
 #: A tenant's slug: also a DNS label (RFC 1123), so that it may name hosts, namespaces and directories.
 SLUG_PATTERN = r"^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])$"
 Slug = Annotated[str, Field(pattern=SLUG_PATTERN, min_length=2, max_length=40)]
 
 
 class PostgresSize(Contract):
+    """`instance_class`, `storage_gb` and `high_availability` (a standby in a second zone) matter in clouds;
+    in a cluster of ours the memory follows from buffers and connections."""
+
     max_connections: Annotated[int, Field(ge=10, le=1000)] = 50
     shared_buffers_mb: Annotated[int, Field(ge=8, le=65536)] = 16
+    storage_gb: Annotated[int, Field(ge=20, le=65536)] = 20
+    instance_class: str = "db.t4g.medium"
+    high_availability: bool = False
 
 
 class CacheSize(Contract):
+    """`node_type` and `replicas` (copies in other zones, which take over) matter in clouds."""
+
     max_memory_mb: Annotated[int, Field(ge=8, le=1048576)] = 64
+    node_type: str = "cache.t4g.small"
+    replicas: Annotated[int, Field(ge=0, le=5)] = 0
+
+
+VectorStoreKind = Literal["pgvector", "weaviate", "qdrant"]
 
 
 class VectorStoreSize(Contract):
-    kind: Literal["pgvector"] = "pgvector"
+    """`kind` None is the target's usual one: pgvector on this machine, Weaviate in clusters."""
+
+    kind: VectorStoreKind | None = None
     max_connections: Annotated[int, Field(ge=10, le=1000)] = 30
     shared_buffers_mb: Annotated[int, Field(ge=8, le=65536)] = 16
+    memory_mb: Annotated[int, Field(ge=256, le=1048576)] = 1024
+    storage_gb: Annotated[int, Field(ge=1, le=65536)] = 20
 
 
 class GpuSize(Contract):
-    """`count` is what the plan asks for; a machine without GPUs yields none, and the outputs say so."""
+    """`count` is what the plan asks for; a machine without GPUs yields none, and the outputs say so.
+
+    In AWS they come as whole machines of `instance_type`, from the capacity reservation when one is named.
+    """
 
     count: Annotated[int, Field(ge=0, le=64)] = 0
-
-
-class LocalPorts(Contract):
-    postgres: Port
-    cache: Port
-    vector_store: Port
-    runtime: Port
-
-
-class LocalPlacement(Contract):
-    """Where on this machine the tenant lives. `data_dir` is absolute and belongs to this tenant alone."""
-
-    data_dir: str
-    gpu_registry_dir: str
-    ports: LocalPorts
+    instance_type: str = "g6.xlarge"
+    capacity: CapacityType = "on_demand"
+    capacity_reservation_id: Annotated[str | None, Field(pattern=r"^cr-[0-9a-f]{8,17}$")] = None
 
 
 class StackSpec(Contract):
@@ -76,6 +84,8 @@ class StackSpec(Contract):
     suspended: bool = False
     """The databases stay with their data; no runtime runs and no GPU is held."""
     local: LocalPlacement | None = None
+    kubernetes: KubernetesPlacement | None = None
+    aws: AwsPlacement | None = None
 
     @property
     def qualified_stack_name(self) -> str:
@@ -89,6 +99,8 @@ class StackSecrets(Contract):
     usage_token: Annotated[str, Field(repr=False)]
     runtime_admin_key: Annotated[str, Field(repr=False)]
     model_api_key: Annotated[str | None, Field(repr=False)] = None
+    password_seed: Annotated[str | None, Field(repr=False, min_length=32)] = None
+    """From which a program derives the passwords of the parts it makes itself (stacks/components/passwords.py)."""
 
 
 class ComponentOutput(Contract):

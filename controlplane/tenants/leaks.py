@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from contracts.stack import LocalPlacement, StackSpec
+from contracts.placement import LocalPlacement
+from contracts.stack import StackSpec
 from embedded.processes import processes_marked
 
 

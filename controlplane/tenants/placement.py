@@ -5,7 +5,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from contracts.stack import LocalPlacement, LocalPorts
+from contracts.placement import LocalPlacement, LocalPorts
 from controlplane.core.errors import Conflict
 from controlplane.tenants.models import Tenant
 from embedded.ports import port_is_free

@@ -6,7 +6,8 @@ from typing import Any
 
 import pulumi
 
-from contracts.stack import LocalPlacement, StackSpec
+from contracts.placement import LocalPlacement
+from contracts.stack import StackSpec
 from stacks.errors import TargetUnknown
 
 

@@ -11,6 +11,7 @@ from stacks.components.local_resources import LocalSite, PostgresServer
 @dataclass(frozen=True)
 class VectorStoreArgs:
     size: VectorStoreSize
+    """Of the kind pgvector: the programs see to it."""
     database: str = "vectors"
     owner: str = "agents"
 
@@ -52,7 +53,7 @@ class LocalVectorStore(pulumi.ComponentResource):
             summary=f"pgvector on 127.0.0.1:{self._port}",
             details={
                 "port": self._port,
-                "engine": self._args.size.kind,
+                "engine": "pgvector",
                 "database": self._args.database,
                 "max_connections": self._args.size.max_connections,
             },

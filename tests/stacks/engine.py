@@ -10,8 +10,9 @@ from uuid import uuid4
 import pytest
 from pulumi import automation as auto
 
+from contracts.placement import LocalPlacement, LocalPorts
 from contracts.runtime import RuntimeConfig
-from contracts.stack import LocalPlacement, LocalPorts, StackSecrets, StackSpec
+from contracts.stack import StackSecrets, StackSpec
 from embedded.ports import free_port
 from stacks.targets import target_program
 

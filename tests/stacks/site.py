@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 import psycopg
 import redis
 
+from contracts.placement import LocalPlacement, LocalPorts
 from contracts.runtime import RuntimeConfig
 from contracts.snapshot import DataJob
-from contracts.stack import LocalPlacement, LocalPorts, StackSpec
+from contracts.stack import StackSpec
 from embedded.ports import free_port
 from stacks.providers.local.handlers import HANDLERS
 from stacks.snapshots.progress import Progress

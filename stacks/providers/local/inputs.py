@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from contracts.base import Contract
-from contracts.stack import Port, Slug
+from contracts.placement import Port
+from contracts.stack import Slug
 
 DatabaseName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 Generation = Annotated[int, Field(ge=1, le=1_000_000)]
