@@ -52,6 +52,8 @@ class ServedModel(Contract):
 
     name: str
     revision: str
+    gpus_per_replica: Annotated[int, Field(ge=1, le=8)] = 1
+    """GPUs that one copy of the model is spread over (vLLM's tensor parallel size)."""
     max_model_len: Annotated[int, Field(ge=512, le=10_000_000)] = 8192
     cache_gb: Annotated[int, Field(ge=1, le=16384)] = 100
 
@@ -96,8 +98,17 @@ class AwsPlacement(Contract):
     """EKS add-on -> its version; all of stacks/targets/aws.py's list must be named."""
     administrators: list[str]
     """ARNs of IAM roles that may administer the cluster; the control plane's own must be among them."""
-    system_instance_type: str = "m7g.large"
+    system_instance_type: str = "m7i.large"
     cost_center: str
+    transit_gateway_id: Annotated[str | None, Field(pattern=r"^tgw-[0-9a-f]{8,17}$")] = None
+    """By which the control plane's networks are reached: the cluster's API server has no public address. None: the
+    operator connects the VPC in another way before the first operation needs it."""
+    certificate_arn: Annotated[str | None, Field(pattern=r"^arn:aws[a-z-]*:acm:")] = None
+    """With it the runtime's internal load balancer speaks TLS."""
+    offered_instance_types: list[str] | None = None
+    """What the three zones offer, as AWS told the control plane; None: not asked, AWS itself refuses."""
+    gpu_vcpu_quota: Annotated[int | None, Field(ge=0)] = None
+    """The account's quota of running on-demand machines with GPUs in vCPUs; None: not asked."""
     cluster: ClusterSettings
 
 
