@@ -4,21 +4,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from contracts.gpus import GPUS_OF_INSTANCE
 from contracts.planned import PlannedResource
 from stacks.policy.model import Planned, Violation, rule
 from stacks.reading import at, is_unknown, many, pod_spec
 
-#: GPUs of the instance types a node group may have (AWS, "Accelerated computing instances").
-GPUS_OF_INSTANCE = {
-    "g5.xlarge": 1, "g5.2xlarge": 1, "g5.4xlarge": 1, "g5.8xlarge": 1, "g5.16xlarge": 1,
-    "g5.12xlarge": 4, "g5.24xlarge": 4, "g5.48xlarge": 8,
-    "g6.xlarge": 1, "g6.2xlarge": 1, "g6.4xlarge": 1, "g6.8xlarge": 1, "g6.16xlarge": 1,
-    "g6.12xlarge": 4, "g6.24xlarge": 4, "g6.48xlarge": 8,
-    "g6e.xlarge": 1, "g6e.2xlarge": 1, "g6e.4xlarge": 1, "g6e.8xlarge": 1, "g6e.16xlarge": 1,
-    "g6e.12xlarge": 4, "g6e.24xlarge": 4, "g6e.48xlarge": 8,
-    "p4d.24xlarge": 8, "p4de.24xlarge": 8, "p5.48xlarge": 8, "p5e.48xlarge": 8, "p5en.48xlarge": 8,
-}  # fmt: skip
-#: Families that hold accelerators: one that is not in the table above is not taken for one without.
+#: Families that hold accelerators: one that is not in the table is not taken for one without.
 _ACCELERATED = re.compile(r"(g|gr|p)\d")
 
 
