@@ -46,6 +46,7 @@ schema: ## refresh docs/openapi.yaml and docs/configuration.md
 
 test: install ## the whole suite: unit, integration, crash, browser
 	@sh tools/install-chromium
+	@$(PYTHON) tools/install-helm
 	@$(BIN)/python -m pytest
 
 test-fast: ## what needs no engine, no browser and no running Freehold
