@@ -5,7 +5,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from contracts.planned import CostEstimate, CostLine, CostUnknown, PlannedResource
-from stacks.pricing.estimators import ESTIMATORS, CannotEstimate
+from stacks.pricing.estimators import ESTIMATORS
+from stacks.pricing.estimators.quantities import CannotEstimate
 from stacks.pricing.tables import PriceBook, PriceTable
 
 _CENT = Decimal("0.01")

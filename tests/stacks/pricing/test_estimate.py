@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from contracts.planned import UNKNOWN, CostEstimate, PlannedResource
 from stacks.errors import PricesBroken
 from stacks.pricing.estimate import cost_estimate
-from stacks.pricing.estimators import CannotEstimate, gigabytes
+from stacks.pricing.estimators.kubernetes import gigabytes
+from stacks.pricing.estimators.quantities import CannotEstimate
 from stacks.pricing.tables import SHIPPED, PriceBook, price_book
 from tests.stacks.policy.planned import resource
 
