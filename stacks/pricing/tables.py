@@ -86,7 +86,10 @@ def price_book(*, region: str, own: Sequence[Path] = ()) -> PriceBook:
     shipped = [table for table in map(_read, sorted(SHIPPED.glob("*.toml"))) if table.holds(region)]
     if currencies:
         # A price in another currency is no price: what only our table knows is unknown then, and said so.
-        shipped = [table for table in shipped if table.table.currency in currencies]
+        shipped = [
+            table if table.table.currency in currencies else table.model_copy(update={"prices": {}})
+            for table in shipped
+        ]
     return PriceBook((*given, *shipped))
 
 

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from stacks.pricing.estimators.quantities import GB, Estimator, Inputs, Quantity, number_at
+from stacks.pricing.estimators.quantities import GB, Estimator, Inputs, Quantity, alone, number_at
 from stacks.reading import at
 
 #: Memory of one connection's backend, beside the shared buffers: work_mem and the process itself.
@@ -37,8 +37,8 @@ def _local_runtime(inputs: Inputs) -> list[Quantity]:
 
 
 ESTIMATORS: dict[str, Estimator] = {
-    "local:index:PostgresServer": _local_postgres,
-    "local:index:RedisServer": _local_redis,
-    "local:index:GpuAllocation": _local_gpus,
-    "local:index:RuntimeProcess": _local_runtime,
+    "local:index:PostgresServer": alone(_local_postgres),
+    "local:index:RedisServer": alone(_local_redis),
+    "local:index:GpuAllocation": alone(_local_gpus),
+    "local:index:RuntimeProcess": alone(_local_runtime),
 }

@@ -3,7 +3,7 @@
 An SKU's price is per unit: `hour` for what runs, `GB-month` for what lies, `month` for what is rented.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -25,8 +25,28 @@ class Quantity:
     unit: str
 
 
+@dataclass(frozen=True)
+class Missing:
+    """A part of a resource that has a price, but no quantity that is known beforehand."""
+
+    why: str
+
+
+Part = Quantity | Missing
 Inputs = Mapping[str, Any]
-Estimator = Callable[[Inputs], list[Quantity]]
+#: Type and inputs of everything that exists at the same time.
+Beside = Sequence[tuple[str, Inputs]]
+Estimator = Callable[[Inputs, Beside], Sequence[Part]]
+
+
+def alone(estimate: Callable[[Inputs], Sequence[Part]]) -> Estimator:
+    """For what is priced by its own inputs."""
+    return lambda inputs, _beside: estimate(inputs)
+
+
+def by_use(what: str) -> Estimator:
+    """For what costs nothing but its use."""
+    return lambda _inputs, _beside: [Missing(f"{what} paid by use")]
 
 
 def number_at(inputs: Inputs, *path: str, default: int | None = None) -> Decimal:
