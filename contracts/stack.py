@@ -83,6 +83,8 @@ class StackSpec(Contract):
     """Generation of the passwords: a new one is valid beside the old until the runtime uses it."""
     suspended: bool = False
     """The databases stay with their data; no runtime runs and no GPU is held."""
+    teardown: bool = False
+    """The stack is about to be destroyed: deletion protection is off, and what holds data may go with it."""
     local: LocalPlacement | None = None
     kubernetes: KubernetesPlacement | None = None
     aws: AwsPlacement | None = None

@@ -15,7 +15,18 @@ Program = Callable[[], None]
 #: Target -> its module, which has `program(spec, secrets)`. Imported when asked for: each pulls in an SDK.
 TARGETS: Final[dict[str, str]] = {
     "local": "stacks.targets.local",
+    "kubernetes": "stacks.targets.kubernetes",
+    "aws": "stacks.targets.aws",
 }
+
+
+def _aws_teardown(spec: StackSpec) -> StackSpec:
+    """AWS refuses to delete what is protected: protection goes off, and nothing runs any more."""
+    return spec.model_copy(update={"teardown": True, "suspended": True})
+
+
+#: Target -> the spec that its stack is brought to before it is destroyed; the others are destroyed as they are.
+TEARDOWNS: Final[dict[str, Callable[[StackSpec], StackSpec]]] = {"aws": _aws_teardown}
 
 
 def target_program(spec: StackSpec, secrets: StackSecrets) -> Program:
