@@ -306,7 +306,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = FREEHOLD_HOME / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+# Installed from a wheel, the assets lie in the portal's own folder (tools/wheel_assets.py).
+STATICFILES_DIRS = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
