@@ -87,6 +87,10 @@ class Reader:
             raise SettingsInvalid(f"{name}: found {value!r}; wanted lower-case letters, digits and hyphens")
         return value
 
+    def pod(self) -> str | None:
+        """The pod's name, which is its host name; None outside of Kubernetes."""
+        return self._environ.get("HOSTNAME") if self._environ.get("KUBERNETES_SERVICE_HOST") else None
+
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         raw = self.text(name)
         if raw is None:
@@ -139,7 +143,7 @@ def settings_read(environ: Mapping[str, str] | None = None) -> Settings:
         api_key=api_key,
         admin_key=admin_key,
         tenant=read.name("RUNTIME_TENANT", "local"),
-        replica=read.name("RUNTIME_REPLICA", "r0"),
+        replica=read.name("RUNTIME_REPLICA", read.pod() or "r0"),
         usage_url=usage_url,
         usage_token=usage_token,
         model_base_url=base_url,

@@ -27,6 +27,10 @@ from tenant_runtime.metering.outbox import Outbox
 Row = dict[str, Any]
 #: How long a stateless run's thread outlives it, so that a cut connection can still fetch the result.
 EPHEMERAL_S: Final = 120
+#: A pending run `r` that a free executor may begin now: it is due, and its thread waits for nothing else.
+_CLAIMABLE: Final = """r.status = 'pending' AND r.run_after <= now() AND NOT EXISTS (
+    SELECT 1 FROM runs o WHERE o.thread_id = r.thread_id
+    AND (o.status = 'running' OR (o.status = 'pending' AND o.seq < r.seq)))"""
 
 
 @dataclass(frozen=True)
@@ -127,16 +131,14 @@ class RunRows:
 
     async def claim(self) -> Row | None:
         """The oldest pending run of an idle thread, now running and ours; None when there is nothing to do."""
-        statement = """
+        statement = sql.SQL(
+            """
             UPDATE runs SET status = 'running', claimed_by = %s, claimed_lock = %s, attempt = attempt + 1,
                 started_at = now(), updated_at = now()
             WHERE status = 'pending' AND run_id = (
-                SELECT r.run_id FROM runs r
-                WHERE r.status = 'pending' AND r.run_after <= now() AND NOT EXISTS (
-                    SELECT 1 FROM runs o WHERE o.thread_id = r.thread_id
-                    AND (o.status = 'running' OR (o.status = 'pending' AND o.seq < r.seq)))
-                ORDER BY r.seq LIMIT 1 FOR UPDATE SKIP LOCKED)
+                SELECT r.run_id FROM runs r WHERE {} ORDER BY r.seq LIMIT 1 FOR UPDATE SKIP LOCKED)
             RETURNING *"""
+        ).format(sql.SQL(_CLAIMABLE))
         try:
             async with self._pool.connection() as conn:
                 cursor = await conn.execute(statement, [self._bus.process_id, self._bus.process_lock])
@@ -144,6 +146,14 @@ class RunRows:
         except UniqueViolation:
             # Another process claimed a run of the same thread in the same moment: it has it, we have none.
             return None
+
+    async def queued(self) -> int:
+        """How many runs wait for a free executor, whoever it may be. A run that waits for its own thread, or for
+        its hour, is not among them: another replica could not begin it either."""
+        statement = sql.SQL("SELECT count(*) AS n FROM runs r WHERE {}").format(sql.SQL(_CLAIMABLE))
+        async with self._pool.connection() as conn:
+            row = await (await conn.execute(statement)).fetchone()
+        return int(row["n"]) if row else 0
 
     async def finish(
         self,

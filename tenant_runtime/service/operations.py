@@ -111,6 +111,8 @@ async def metrics(runtime: InRuntime) -> PlainTextResponse:
         for row in rows:
             labels = f'agent="{row["agent"]}",status="{row["status"]}"'
             lines.append(f"freehold_runtime_{name}{{{labels}}} {row[column]}")
+    lines.append("# TYPE freehold_runtime_queued_runs gauge")
+    lines.append(f"freehold_runtime_queued_runs {await runtime.runs.queued()}")
     lines.append("# TYPE freehold_runtime_executing gauge")
     lines.append(f"freehold_runtime_executing {runtime.executor.running}")
     lines.append("# TYPE freehold_runtime_usage_events gauge")
