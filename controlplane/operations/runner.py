@@ -14,16 +14,20 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from contracts.engine import EngineEvent, RunnerDecision, RunnerJob
 from contracts.redaction import Redactor
 from contracts.snapshot import DataJob
+from contracts.stack import StackSpec
 from controlplane.operations.facts import facts_of, facts_of_data, state_export, state_hash
 from controlplane.operations.failures import failure
 from controlplane.operations.settling import pending_settle
 from controlplane.operations.translate import PhaseLog, failure_of
 from embedded.crashpoints import crash_point
+
+if TYPE_CHECKING:  # imported where it is used: a job on data alone needs no engine
+    from pulumi import automation as auto
 
 
 class Reporter:
@@ -95,23 +99,10 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
 
     from stacks.assessment import plan_assess
     from stacks.errors import StacksError
-    from stacks.targets import target_program
 
     log = PhaseLog("preview")
     try:
-        workspace = auto.LocalWorkspaceOptions(
-            work_dir=job.work_dir,
-            env_vars=dict(job.env),
-            pulumi_command=auto.PulumiCommand(root=job.pulumi_root),
-            secrets_provider=job.secrets_provider,
-            project_settings=auto.ProjectSettings(name=job.spec.project, runtime="python"),
-        )
-        stack = auto.create_or_select_stack(
-            stack_name=job.spec.qualified_stack_name,
-            project_name=job.spec.project,
-            program=target_program(job.spec, job.secrets),
-            opts=workspace,
-        )
+        stack = _stack_of(job, job.spec)
         crash_point("runner.selected")
         if job.clear_lock:
             # Permitted because the executor has proven the lock's holder dead or barred.
@@ -166,6 +157,26 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
         return 1
     reporter.send(EngineEvent(kind="finished"))
     return 0
+
+
+def _stack_of(job: RunnerJob, spec: StackSpec) -> "auto.Stack":
+    """The job's stack, bound to the program of a spec."""
+    from pulumi import automation as auto
+
+    from stacks.targets import target_program
+
+    return auto.create_or_select_stack(
+        stack_name=spec.qualified_stack_name,
+        project_name=spec.project,
+        program=target_program(spec, job.secrets),
+        opts=auto.LocalWorkspaceOptions(
+            work_dir=job.work_dir,
+            env_vars=dict(job.env),
+            pulumi_command=auto.PulumiCommand(root=job.pulumi_root),
+            secrets_provider=job.secrets_provider,
+            project_settings=auto.ProjectSettings(name=spec.project, runtime="python"),
+        ),
+    )
 
 
 def _settle(job: RunnerJob, stack: "object", reporter: Reporter) -> bool:
@@ -248,13 +259,37 @@ def _apply(job: RunnerJob, stack: "object", log: PhaseLog, reporter: Reporter) -
         version = int(refreshed.summary.version or 0)
         _report_outputs(stack.outputs(), reporter)
     else:
-        destroyed = stack.destroy(on_event=forward, color="never", refresh=job.refresh)
+        destroyed = _destroy(job, stack, forward, reporter)
         version = int(destroyed.summary.version or 0)
         if job.remove_stack:
             stack.workspace.remove_stack(job.spec.qualified_stack_name)
     resources = sorted(log.resources.values(), key=lambda resource: str(resource["urn"]))
     reporter.send(EngineEvent(kind="state", data={"version": version, "resources": resources}))
     _phase(reporter, job.action, "finished")
+
+
+def _destroy(
+    job: RunnerJob, stack: "auto.Stack", forward: Callable[["object"], None], reporter: Reporter
+) -> "auto.DestroyResult":
+    from stacks.destroying import stack_destroy
+
+    def tell(sentence: str) -> None:
+        data = {"severity": "info", "message": sentence, "urn": "", "phase": job.action}
+        reporter.send(EngineEvent(kind="diagnostic", data=data))
+
+    def resources() -> list[dict[str, Any]]:
+        exported = state_export(job, stack).get("deployment") or {}
+        return list(exported.get("resources") or [])
+
+    return stack_destroy(
+        job.spec,
+        stack_of=lambda spec: stack if spec is job.spec else _stack_of(job, spec),
+        resources_of=resources,
+        on_event=forward,
+        tell=tell,
+        canceled=interrupted.is_set,
+        refresh=job.refresh,
+    )
 
 
 def _report_outputs(outputs: "object", reporter: Reporter) -> None:

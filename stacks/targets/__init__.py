@@ -21,11 +21,11 @@ TARGETS: Final[dict[str, str]] = {
 
 
 def _aws_teardown(spec: StackSpec) -> StackSpec:
-    """AWS refuses to delete what is protected: protection goes off, and nothing runs any more."""
-    return spec.model_copy(update={"teardown": True, "suspended": True})
+    """AWS refuses to delete what is protected."""
+    return spec.model_copy(update={"teardown": True})
 
 
-#: Target -> the spec that its stack is brought to before it is destroyed; the others are destroyed as they are.
+#: Target -> the spec by which protection is taken off before its stack is destroyed; the others have none.
 TEARDOWNS: Final[dict[str, Callable[[StackSpec], StackSpec]]] = {"aws": _aws_teardown}
 
 

@@ -108,7 +108,7 @@ class AwsNodes(pulumi.ComponentResource):
             # The most is what the plan pays for; nothing at all while suspended.
             scaling_config={
                 "min_size": 0,
-                "desired_size": 0 if site.suspended or site.teardown else nodes,
+                "desired_size": 0 if site.suspended else nodes,
                 "max_size": nodes,
             },
             labels={
