@@ -62,4 +62,4 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-pytest_plugins = ["tests.support.people", "tests.support.house"]
+pytest_plugins = ["tests.support.people", "tests.support.house", "tests.support.clouds"]

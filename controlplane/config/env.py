@@ -107,6 +107,17 @@ class Environment:
 
         return self._read(name, "comma-separated files", help, "", parse)
 
+    def document(self, name: str, help: str, *, read: Callable[[Path | None], T]) -> T:
+        """What `read` makes of the file that is named, and of None when none is. Its ValueError says what is wrong
+        in which file, for it is not the name of the file that does not fit."""
+        self.settings.append(Setting(name, "file", "", help))
+        raw = self.source.get(name, "").strip()
+        try:
+            return read(Path(raw).expanduser().absolute() if raw else None)
+        except ValueError as error:
+            self.problems.append(f"{name}: {error}")
+            return read(None)
+
     def url(
         self,
         name: str,

@@ -6,6 +6,7 @@ import structlog
 
 from controlplane.config.env import Environment
 from controlplane.core.redaction import redact_event
+from controlplane.tenants.targets_file import sections_missing, targets_file_read
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 env = Environment()
@@ -72,6 +73,15 @@ PULUMI_PASSPHRASE_FILE = env.path(
 )
 FREEHOLD_PULUMI = env.path("FREEHOLD_PULUMI", "the folder that holds bin/pulumi", default=BASE_DIR / ".tools")
 FREEHOLD_TARGETS = env.listing("FREEHOLD_TARGETS", "targets that tenants may be placed on", default="local")
+FREEHOLD_TARGETS_FILE = env.document(
+    "FREEHOLD_TARGETS_FILE",
+    "TOML file that says where the targets kubernetes and aws are",
+    read=targets_file_read,
+)
+env.problems += [
+    f"FREEHOLD_TARGETS: found {name!r}; wanted a section [{name}] for it in the file that FREEHOLD_TARGETS_FILE names"
+    for name in sections_missing(FREEHOLD_TARGETS, FREEHOLD_TARGETS_FILE)
+]
 
 # --- what judges a plan -----------------------------------------------------------------------------------
 FREEHOLD_POLICY_FILES = env.paths("FREEHOLD_POLICY_FILES", "Python files with policy rules of your own")
