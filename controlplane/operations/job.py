@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -18,6 +19,39 @@ from controlplane.operations.models import Operation, Stack
 from controlplane.operations.process import work_dir_prepare
 from controlplane.operations.subject import operation_subject
 from embedded import crashpoints
+
+#: By which AWS's own libraries find credentials, a region and an endpoint.
+AWS_VARIABLES: Final = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CA_BUNDLE",
+    "AWS_CONFIG_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_DEFAULT_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_ENDPOINT_URL",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_SDK_LOAD_CONFIG",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_STS_REGIONAL_ENDPOINTS",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+)
+#: What the engine is told for a target. The provider `local` is installed with Freehold, so a missing one is a fault;
+#: the official plugins of clouds are downloaded by the CLI, once, into the shared folder (process.py).
+_ENGINE_OF: Final[dict[str, dict[str, str]]] = {
+    "local": {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"},
+    # The cluster is part of the stack: once it is gone, so is all that was in it.
+    "aws": {"PULUMI_K8S_DELETE_UNREACHABLE": "true"},
+}
 
 
 def runner_job(
@@ -35,7 +69,7 @@ def runner_job(
         secrets=operation_subject().secrets(operation=operation),
         pulumi_root=str(settings.FREEHOLD_PULUMI),
         work_dir=str(folder / "project"),
-        env=engine_environment(pulumi_home=folder / "home", backend_url=backend_url),
+        env=engine_environment(pulumi_home=folder / "home", backend_url=backend_url, target=spec.target),
         preview_first=states.STEP_PLAN in states.STEPS_OF_KIND[operation.kind],
         refresh=operation.kind in states.REFRESHING,
         assessment=AssessmentJob(
@@ -52,15 +86,13 @@ def runner_job(
     )
 
 
-def engine_environment(*, pulumi_home: Path, backend_url: str) -> dict[str, str]:
-    """The whole environment of runner, CLI and plugins: what they need, and nothing of the control plane's."""
-    passed = {
-        name: os.environ[name]
-        for name in ("HOME", "LANG", "LC_ALL", "TMPDIR", "USER", crashpoints.VARIABLE)
-        if name in os.environ
-    }
+def engine_environment(*, pulumi_home: Path, backend_url: str, target: str) -> dict[str, str]:
+    """The whole environment of runner, CLI and plugins: what they need for this target, and nothing else of the
+    control plane's."""
+    names = ("HOME", "LANG", "LC_ALL", "TMPDIR", "USER", crashpoints.VARIABLE, *_variables_of(target))
     return {
-        **passed,
+        **{name: os.environ[name] for name in names if name in os.environ},
+        **_ENGINE_OF.get(target, {}),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PULUMI_HOME": str(pulumi_home),
         "PULUMI_BACKEND_URL": backend_url,
@@ -69,6 +101,13 @@ def engine_environment(*, pulumi_home: Path, backend_url: str) -> dict[str, str]
         # The salt lives in the state: work folders are thrown away after each run.
         "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
         "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _variables_of(target: str) -> tuple[str, ...]:
+    """The worker's variables by which a target's plugins, and the kubeconfig's login command, sign in."""
+    if target == "aws":
+        return AWS_VARIABLES
+    kubernetes = settings.FREEHOLD_TARGETS_FILE.kubernetes
+    return tuple(kubernetes.environment) if target == "kubernetes" and kubernetes else ()
