@@ -70,5 +70,7 @@ class DataJob(Contract):
     """What the control plane remembers of a snapshot that is restored."""
     settle: bool = True
     """`final`: end the runtime and deliver its usage; False where that is done, or there is none."""
+    unsettled_reason: str = "Nothing is left to settle."
+    """`final`: what is said where `settle` is False."""
     skip_reason: str = ""
     """`final`: why no snapshot is taken; empty when one is."""

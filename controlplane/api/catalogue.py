@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 
-from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -11,7 +10,7 @@ from controlplane.api.base import Api
 from controlplane.api.document import documented
 from controlplane.api.shapes import PlanShape, TargetShape, page_of
 from controlplane.tenants.plans import plans
-from controlplane.tenants.targets import TARGETS
+from controlplane.tenants.targets import targets_offered
 
 
 class PlansApi(Api):
@@ -28,7 +27,5 @@ class TargetsApi(Api):
 
     @documented("targets_list", "List targets", tag="catalogue", answers={200: page_of(TargetShape)})
     def get(self, request: Request) -> Response:
-        results = [
-            {"key": key, **asdict(TARGETS[key])} for key in settings.FREEHOLD_TARGETS if key in TARGETS
-        ]
+        results = [{"key": key, **asdict(target)} for key, target in targets_offered().items()]
         return Response({"results": results, "next": None, "previous": None})

@@ -40,6 +40,7 @@ def create(
     slug: str,
     plan: Annotated[str, typer.Option(help="starter, pro or enterprise")] = "starter",
     target: Annotated[str, typer.Option(help="Where its stack lives")] = "local",
+    region: Annotated[str | None, typer.Option(help="Of the target; its usual one if not given")] = None,
     name: Annotated[str | None, typer.Option(help="The customer's name; the slug if not given")] = None,
     label: Annotated[list[str] | None, typer.Option(help="key=value, may be repeated")] = None,
     requires_approval: Annotated[bool, typer.Option(help="Stop after the plan for a person")] = False,
@@ -53,6 +54,8 @@ def create(
     """Provision a tenant with a stack of its own."""
     labels = {key: value for key, _, value in (pair.partition("=") for pair in label or [])}
     body = {"slug": slug, "name": name or slug, "plan": plan, "target": target, "labels": labels}
+    if region:
+        body["region"] = region
     if restore_from:
         body["restore_from"] = restore_from
     api = api_connect()

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
@@ -13,7 +12,7 @@ from controlplane.core.errors import FreeholdError, PermissionDenied
 from controlplane.portal.pages import once, page, show
 from controlplane.tenants.plans import Plan, plans
 from controlplane.tenants.services import tenant_create
-from controlplane.tenants.targets import TARGETS
+from controlplane.tenants.targets import targets_offered
 
 FIELDS = ("name", "slug", "plan", "target", "contact_email")
 
@@ -27,7 +26,7 @@ def plan_gets(plan: Plan) -> list[tuple[str, str]]:
         ("brain-circuit", f"{limits.agents} agents, {limits.concurrent_runs} runs at once"),
         ("database", f"Own Postgres, {sizes.postgres.max_connections} connections"),
         ("zap", f"Own Redis, {sizes.cache.max_memory_mb} MB"),
-        ("boxes", f"Own {sizes.vector_store.kind}, {limits.storage_gb} GB in all"),
+        ("boxes", f"Own vector store, {limits.storage_gb} GB in all"),
         ("user-round", f"Up to {limits.users:,} users"),
         *([("shield-check", "Protected against deletion")] if plan.deletion_protection else []),
     ]
@@ -41,7 +40,7 @@ def tenant_new(request: HttpRequest, principal: Principal) -> HttpResponse:
             hint="Ask an owner of your team for the role operator.",
         )
     if request.method != "POST":
-        first_plan, first_target = next(iter(plans())), settings.FREEHOLD_TARGETS[0]
+        first_plan, first_target = next(iter(plans())), next(iter(targets_offered()), "")
         values = {"plan": first_plan, "target": first_target, **_given(request.GET.dict())}
         return _form(request, principal, values, {}, "")
     values = _given(request.POST.dict())
@@ -94,11 +93,7 @@ def _form(
             {"plan": plan, "gets": plan_gets(plan), "base_fee": plan.rate_card["base_fee"]}
             for plan in plans().values()
         ],
-        "targets": [
-            (key, TARGETS[key].name, TARGETS[key].description)
-            for key in settings.FREEHOLD_TARGETS
-            if key in TARGETS
-        ],
+        "targets": [(key, target.name, target.description) for key, target in targets_offered().items()],
     }
     crumbs = (("Tenants", reverse("portal:tenants")), ("New tenant", ""))
     return show(

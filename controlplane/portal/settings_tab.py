@@ -22,6 +22,7 @@ from controlplane.tenants.services import (
     tenant_operate,
     tenant_update,
 )
+from controlplane.tenants.targets import AWS, LOCAL
 
 
 @page(roles.TENANTS_READ)
@@ -48,6 +49,7 @@ def _settings(
         "releases": releases_known(),
         "is_active": tenant.lifecycle == states.ACTIVE,
         "is_production": deletion_needs_second(tenant),
+        "final_snapshot_by": {LOCAL: "us", AWS: "rds"}.get(tenant.target, ""),
         "retention_days": settings.FREEHOLD_SNAPSHOT_RETENTION_DAYS,
     }
     return tenant_frame(

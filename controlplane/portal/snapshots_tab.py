@@ -19,6 +19,7 @@ from controlplane.tenants.snapshots import states
 from controlplane.tenants.snapshots.requests import tenant_restore, tenant_snapshot
 from controlplane.tenants.snapshots.selectors import snapshot_get, snapshots_of_slug
 from controlplane.tenants.snapshots.services import snapshot_delete
+from controlplane.tenants.targets import WITH_SNAPSHOTS
 
 
 @page(roles.TENANTS_READ)
@@ -30,10 +31,12 @@ def _listed(
     request: HttpRequest, principal: Principal, tenant: Tenant, *, error: str = "", status: int = 200
 ) -> HttpResponse:
     rows = snapshots_of_slug(principal=principal, slug=tenant.slug).exclude(state__in=states.GONE)
+    supported = tenant.target in WITH_SNAPSHOTS
     context = {
         "found": page_of(rows.order_by("-created_at", "-pk"), request.GET),
-        "may_take": tenant.lifecycle in tenant_states.ACCEPTS["snapshot"],
-        "may_restore": tenant.lifecycle in tenant_states.ACCEPTS["restore"],
+        "supported": supported,
+        "may_take": supported and tenant.lifecycle in tenant_states.ACCEPTS["snapshot"],
+        "may_restore": supported and tenant.lifecycle in tenant_states.ACCEPTS["restore"],
         "confirm_error": error,
     }
     return tenant_frame(

@@ -19,6 +19,7 @@ from controlplane.tenants.debounce import Health, health_next
 from controlplane.tenants.looks import BAD, RUNTIME, Look, explanation, health_of
 from controlplane.tenants.models import ComponentHealth, HealthChange, Tenant
 from controlplane.tenants.probing import Endpoints
+from controlplane.tenants.targets import LOCAL
 
 log = structlog.get_logger()
 
@@ -31,8 +32,8 @@ MIN_GAP = timedelta(seconds=10)
 def endpoints_of(tenant: Tenant, stack: Stack | None, *, suspect: bool = False) -> Endpoints:
     """Where the tenant's components answer, as its stack's outputs say."""
     secrets: dict[str, Any] = {}
-    sealed = False
-    if stack is not None and stack.secret_outputs:
+    sealed, private = False, tenant.target != LOCAL
+    if stack is not None and stack.secret_outputs and not private:
         try:
             secrets = decrypt(stack.secret_outputs, context=secret_context(tenant.pk))
         except OperatorError as error:
@@ -48,6 +49,7 @@ def endpoints_of(tenant: Tenant, stack: Stack | None, *, suspect: bool = False) 
         gpus=tuple(str(each["resource"]) for each in billable if each["meter"] == "gpu_hours"),
         sealed=sealed,
         suspect=suspect,
+        private=private,
     )
 
 

@@ -26,6 +26,8 @@ from controlplane.tenants.snapshots.services import snapshot_complete, snapshots
 from controlplane.tenants.stack_spec import stack_spec_of
 
 VERIFY_DEADLINE_S = 20.0
+#: A cloud's load balancer and the name of its address take minutes to be known.
+VERIFY_DEADLINE_CLOUD_S = 300.0
 
 
 class TenantSubject:
@@ -40,6 +42,7 @@ class TenantSubject:
             usage_token=sealed["usage_token"],
             runtime_admin_key=sealed["runtime_admin_key"],
             model_api_key=settings.MODEL_API_KEY or None,
+            password_seed=sealed.get("password_seed"),
         )
 
     def started(self, *, operation: Operation, now: datetime) -> None:
@@ -81,7 +84,8 @@ class TenantSubject:
         Tenant.objects.filter(pk=operation.tenant_id).update(runtime_url=url)
         if spec.suspended:
             return _rests(spec)
-        probe = runtime_probe_until(url, deadline_s=VERIFY_DEADLINE_S, alive=alive)
+        deadline_s = VERIFY_DEADLINE_S if spec.local is not None else VERIFY_DEADLINE_CLOUD_S
+        probe = runtime_probe_until(url, deadline_s=deadline_s, alive=alive)
         tenant = Tenant.objects.get(pk=operation.tenant_id)
         looks = looks_take([endpoints_of(tenant, stack)])[tenant.pk]
         looks_settle(tenant_id=tenant.pk, looks=looks, now=clock.now())
@@ -106,6 +110,7 @@ class TenantSubject:
         elif following == states.DEPROVISIONED:
             fields |= {
                 "slot": None,
+                "network": None,
                 "runtime_url": "",
                 "deprovisioned_at": now,
                 "health": states.UNKNOWN,

@@ -35,6 +35,10 @@ class Tenant(models.Model):
     runtime_url = models.CharField(max_length=300, blank=True)
     #: Which block of ports on this machine; null for other targets and once deprovisioned.
     slot = models.PositiveSmallIntegerField(null=True)
+    #: In AWS: the account, the network (CIDR; null once deprovisioned) and the zones that it was given for life.
+    cloud_account = models.CharField(max_length=12, null=True)
+    network = models.CharField(max_length=18, null=True)
+    zones = models.JSONField(default=list, db_default=Value([], models.JSONField()))
     sealed_secrets = models.TextField(blank=True)
     usage_key_id = models.UUIDField(null=True)
     #: The release of the runtime it is pinned to; "": never pinned, so the shipped one. See releases.py.
@@ -59,6 +63,11 @@ class Tenant(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["slot"], condition=Q(slot__isnull=False), name="one_tenant_per_slot"
+            ),
+            models.UniqueConstraint(
+                fields=["cloud_account", "network"],
+                condition=Q(network__isnull=False),
+                name="one_tenant_per_network",
             ),
         ]
         indexes = [models.Index(fields=["team", "-created_at"], name="tenant_of_team")]

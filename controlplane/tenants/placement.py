@@ -1,17 +1,62 @@
-"""Where a local tenant lives: a slot of four ports and a folder. Chosen before creation, so programs stay pure."""
+"""Where a tenant lives, chosen before it is made, so that programs stay pure: on this machine a slot of four ports and
+a folder, in a cluster its settings, in AWS an account, a network and three zones."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TypedDict
 
 from django.conf import settings
 
-from contracts.placement import LocalPlacement, LocalPorts
-from controlplane.core.errors import Conflict
+from contracts.placement import AwsPlacement, KubernetesPlacement, LocalPlacement, LocalPorts
+from controlplane.core.errors import Conflict, OperatorError
 from controlplane.tenants.models import Tenant
+from controlplane.tenants.networks import network_take
+from controlplane.tenants.overrides import aws_overrides
+from controlplane.tenants.targets import AWS, KUBERNETES, LOCAL, aws_target, kubernetes_target
+from controlplane.tenants.targets_file import AwsRegion
 from embedded.ports import port_is_free
 
 PORTS_PER_SLOT = 4
 SLOTS = 100
+
+
+class Placement(TypedDict, total=False):
+    """The part of a StackSpec that says where; the key is the target."""
+
+    local: LocalPlacement
+    kubernetes: KubernetesPlacement
+    aws: AwsPlacement
+
+
+def placement_choose(tenant: Tenant) -> None:
+    """Gives a new tenant its place, which its caller saves in the same transaction. Raises Conflict when the target
+    is full, ValidationFailed when the place it wants is taken."""
+    if tenant.target == LOCAL:
+        tenant.slot = local_slot_find()
+    elif tenant.target == AWS:
+        own = aws_overrides(tenant.overrides, target=AWS)
+        region = _region(tenant.region)
+        tenant.cloud_account = own.account_id or aws_target().account_id
+        tenant.zones = own.zones or region.zones
+        tenant.network = network_take(
+            account=tenant.cloud_account, region_name=tenant.region, region=region, wanted=own.vpc_cidr
+        )
+
+
+def placement_of(tenant: Tenant) -> Placement:
+    """Where the tenant lives now; empty once it has given its place back."""
+    if tenant.target == LOCAL and tenant.slot is not None:
+        return {"local": local_placement(slug=tenant.slug, slot=tenant.slot)}
+    if tenant.target == KUBERNETES:
+        cluster = kubernetes_target()
+        return {
+            "kubernetes": KubernetesPlacement(
+                kubeconfig=cluster.kubeconfig, context=cluster.context, cluster=cluster.cluster
+            )
+        }
+    if tenant.target == AWS and tenant.network is not None:
+        return {"aws": aws_placement(tenant, network=tenant.network)}
+    return {}
 
 
 def slot_ports(slot: int, *, base: int) -> LocalPorts:
@@ -51,3 +96,39 @@ def local_placement(*, slug: str, slot: int) -> LocalPlacement:
         gpu_registry_dir=str(home / "gpus"),
         ports=slot_ports(slot, base=settings.FREEHOLD_TENANT_PORT_BASE),
     )
+
+
+def aws_placement(tenant: Tenant, *, network: str) -> AwsPlacement:
+    """Account, network and zones are the tenant's for life; the rest follows the targets file. In a customer's account
+    only the role that the customer gave may administer the cluster."""
+    file, region = aws_target(), _region(tenant.region)
+    own = aws_overrides(tenant.overrides, target=AWS)
+    at_home = own.role_arn is None
+    return AwsPlacement(
+        account_id=tenant.cloud_account or file.account_id,
+        role_arn=own.role_arn,
+        external_id=own.external_id,
+        zones=tenant.zones,
+        vpc_cidr=network,
+        kubernetes_version=file.kubernetes_version,
+        addons=file.addons,
+        administrators=file.administrators if own.role_arn is None else [own.role_arn],
+        system_instance_type=file.system_instance_type,
+        cost_center=file.cost_center,
+        transit_gateway_id=own.transit_gateway_id or (region.transit_gateway_id if at_home else None),
+        certificate_arn=own.certificate_arn or (region.certificate_arn if at_home else None),
+        offered_instance_types=region.offered_instance_types,
+        gpu_vcpu_quota=region.gpu_vcpu_quota if at_home else None,
+        cluster=file.cluster,
+    )
+
+
+def _region(name: str) -> AwsRegion:
+    region = aws_target().regions.get(name)
+    if region is None:
+        raise OperatorError(
+            f"The targets file has no section [aws.regions.{name}], but tenants live there.",
+            code="target_not_described",
+            hint="Put it back into the file that FREEHOLD_TARGETS_FILE names, and restart.",
+        )
+    return region

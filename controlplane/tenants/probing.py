@@ -64,6 +64,8 @@ class Endpoints:
     sealed: bool = False
     #: Was bad when last looked at: looked at after the others, so that it delays none.
     suspect: bool = False
+    #: Only the tenant's own network reaches the stores: what is known of them is the runtime's word.
+    private: bool = False
 
 
 def looks_take(
@@ -75,7 +77,7 @@ def looks_take(
 
 async def _sweep(tenants: Sequence[Endpoints], deadline_s: float, timeout_s: float) -> dict[UUID, list[Look]]:
     slots = asyncio.Semaphore(AT_ONCE)
-    present = await _gpus_present() if any(each.gpus for each in tenants) else None
+    present = await _gpus_present() if any(each.gpus and not each.private for each in tenants) else None
     async with httpx.AsyncClient(timeout=timeout_s, follow_redirects=False, trust_env=False) as client:
         ordered = sorted(tenants, key=lambda each: each.suspect)
         tasks = {
@@ -133,7 +135,9 @@ def _combined(
         ours.append(Look(MODEL, states.UNKNOWN, "only the runtime can look at it, and it does not say"))
     if each.sealed:
         ours += [Look(name, states.UNKNOWN, "its address cannot be read") for name in STORES]
-    if each.gpus:
+    if each.private:
+        ours += [Look(name, states.UNKNOWN, "only the runtime reaches it") for name in STORES]
+    elif each.gpus:
         ours.append(_gpu(each.gpus, present))
     return looks_combine(ours, said)
 

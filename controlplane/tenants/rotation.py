@@ -24,12 +24,15 @@ def secrets_context(tenant_id: object) -> str:
 
 
 def credentials_read(tenant: Tenant) -> dict[str, Any]:
-    """{usage_token, runtime_admin_key}, and while renewing the earlier admin keys, newest first."""
+    """{usage_token, runtime_admin_key, password_seed}, and while renewing the earlier admin keys, newest first."""
     return dict(decrypt(tenant.sealed_secrets, context=secrets_context(tenant.id)))
 
 
 def credentials_make(*, tenant: Tenant, actor: str, now: datetime) -> None:
-    """Sets a fresh usage token and admin key on the tenant; the caller saves it, in the same transaction."""
+    """Sets a fresh usage token and admin key on the tenant; the caller saves it, in the same transaction.
+
+    The seed of passwords stays the same for the tenant's life: what programs derive from it differs by generation.
+    """
     key, token = api_key_create(
         team_id=tenant.team_id,
         name=f"usage of {tenant.slug}",
@@ -42,9 +45,12 @@ def credentials_make(*, tenant: Tenant, actor: str, now: datetime) -> None:
     sealed: dict[str, Any] = {
         "usage_token": token,
         "runtime_admin_key": f"fhr_{token_source.token_urlsafe(32)}",
+        "password_seed": token_source.token_urlsafe(48),
     }
     if tenant.sealed_secrets:
         old = credentials_read(tenant)
+        # A tenant of an earlier release has none; the first rotation gives it one.
+        sealed["password_seed"] = old.get("password_seed", sealed["password_seed"])
         sealed[EARLIER] = [old["runtime_admin_key"], *old.get(EARLIER, [])]
     _seal(tenant, sealed)
 

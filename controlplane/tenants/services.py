@@ -23,7 +23,8 @@ from controlplane.tenants.approval import approval_rule
 from controlplane.tenants.lifecycle import protection_check
 from controlplane.tenants.locks import tenant_and_operations_lock
 from controlplane.tenants.models import Tenant
-from controlplane.tenants.placement import local_slot_find
+from controlplane.tenants.overrides import overrides_check, place_keep
+from controlplane.tenants.placement import placement_choose
 from controlplane.tenants.plans import Plan, plans
 from controlplane.tenants.releases import release_check, release_demand, release_pin, release_shipped
 from controlplane.tenants.rotation import (
@@ -36,8 +37,8 @@ from controlplane.tenants.rotation import (
 from controlplane.tenants.selectors import tenant_etag
 from controlplane.tenants.snapshots.selectors import snapshot_get
 from controlplane.tenants.snapshots.services import snapshot_hold
-from controlplane.tenants.stack_spec import sizes_merge, stack_spec_of
-from controlplane.tenants.targets import region_default
+from controlplane.tenants.stack_spec import stack_spec_of
+from controlplane.tenants.targets import AWS, LOCAL, region_default, snapshots_demand
 from controlplane.tenants.validation import tenant_check
 
 #: What tenant_update may change.
@@ -68,9 +69,9 @@ def tenant_create(
 ) -> tuple[Tenant, Operation]:
     """Requests a tenant and queues its provisioning; once it is active, the snapshot `restore_from` is restored.
 
-    Raises NotFound for a snapshot of a tenant the principal does not see, ValidationFailed
-    naming every wrong field, Conflict (`slug_taken`, `machine_full`, `snapshot_not_complete`), PermissionDenied for a
-    principal limited to some tenants: it could not see what it made.
+    Raises NotFound for a snapshot of a tenant the principal does not see, ValidationFailed naming every wrong field,
+    Conflict (`slug_taken`, `machine_full`, `network_pool_exhausted`, `snapshot_not_complete`,
+    `not_supported_on_target`), PermissionDenied for a principal limited to some tenants: it could not see what it made.
     """
     access_require_team(principal)
     tenant_check(
@@ -82,12 +83,14 @@ def tenant_create(
         labels=labels or {},
         region=region,
     )
-    sizes_merge(plans()[plan], dict(overrides or {}))
+    region = region or region_default(target)
+    overrides_check(plan=plans()[plan], overrides=overrides or {}, target=target, region=region)
     if Tenant.objects.filter(slug=slug).exclude(lifecycle=states.DEPROVISIONED).exists():
         raise _slug_taken(slug)
     try:
         with transaction.atomic():
             if restore_from is not None:
+                snapshots_demand(target, "A restore")
                 snapshot_hold(snapshot_get(principal=principal, snapshot_id=restore_from))
             tenant = Tenant(
                 team_id=principal.team_id,
@@ -96,16 +99,16 @@ def tenant_create(
                 name=name.strip(),
                 plan=plan,
                 target=target,
-                region=region or region_default(target),
+                region=region,
                 contact_email=contact_email,
                 labels=dict(labels or {}),
                 overrides=dict(overrides or {}),
                 deletion_protection=plans()[plan].deletion_protection,
                 runtime_version=release_shipped(),
-                slot=local_slot_find() if target == "local" else None,
                 created_at=now,
                 updated_at=now,
             )
+            placement_choose(tenant)
             credentials_make(tenant=tenant, actor=principal.actor, now=now)
             tenant.save(force_insert=True)
             operation = operation_create(
@@ -130,8 +133,10 @@ def tenant_create(
                     **({"restore_from": str(restore_from)} if restore_from else {}),
                 },
             )
-    except IntegrityError as error:  # a concurrent request took the slug or the slot between check and insert
-        if "one_tenant_per_slot" in str(error):
+    except (
+        IntegrityError
+    ) as error:  # a concurrent request took the slug or the place between check and insert
+        if "one_tenant_per_" in str(error):
             raise RetryLater(
                 "Another tenant took the same place just now.", hint="Send the request again."
             ) from error
@@ -166,7 +171,13 @@ def tenant_update(
         contact_email=current.contact_email,
         labels=wanted["labels"],
     )
-    sizes_merge(plans()[wanted["plan"]], wanted["overrides"])
+    overrides_check(
+        plan=plans()[wanted["plan"]],
+        overrides=wanted["overrides"],
+        target=current.target,
+        region=current.region,
+    )
+    place_keep(before=current.overrides, after=wanted["overrides"], target=current.target)
     if "runtime_version" in changes:
         release_check(wanted["runtime_version"], pointer="/runtime_version")
     after = {name: value for name, value in wanted.items() if value != getattr(current, name)}
@@ -227,13 +238,16 @@ def tenant_delete(
     deprovisioning is under way, or while what runs does not allow it; then nothing is canceled either.
 
     A production tenant's waits, once planned, for a person other than the one who asks. Raises PermissionDenied
-    (`final_snapshot_required`) for a skip that the plan does not allow.
+    (`final_snapshot_required`) for a skip that the plan does not allow; Conflict (`not_supported_on_target`) where no
+    final snapshot can be had and nobody said that it is to be skipped.
     """
     open_ones = Operation.objects.filter(tenant_id=tenant.pk, state__in=operation_states.OPEN)
     current = tenant_and_operations_lock(tenant.pk)
     protection_check(current)
     if skip_final_snapshot:
         _skip_check(principal, plans()[current.plan])
+    else:
+        _final_snapshot_check(current)
     if open_ones.filter(kind=operation_states.DEPROVISION).exists():
         raise Conflict(f"{current.slug} is being deleted already.", code="already_deleting")
     # What waits would otherwise run against a tenant that is going away; and a canceled provision frees its
@@ -262,6 +276,17 @@ def tenant_delete(
 def deletion_needs_second(tenant: Tenant) -> bool:
     """Whether a second person must agree: for a tenant of production, or on a plan that protects its tenants."""
     return is_production(tenant.labels) or plans()[tenant.plan].deletion_protection
+
+
+def _final_snapshot_check(tenant: Tenant) -> None:
+    """In AWS, RDS takes the final snapshot; on this machine we do. Elsewhere the data would go without a copy."""
+    wanted = plans()[tenant.plan].final_snapshot and tenant.activated_at is not None
+    if wanted and tenant.target not in (LOCAL, AWS):
+        raise Conflict(
+            f"The plan {tenant.plan} wants a final snapshot, and the target {tenant.target} can take none.",
+            code="not_supported_on_target",
+            hint="Copy what is to be kept, then delete it with skip_final_snapshot.",
+        )
 
 
 def _skip_check(principal: Principal, plan: Plan) -> None:

@@ -3,14 +3,13 @@
 import re
 from collections.abc import Mapping
 
-from django.conf import settings
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.core.validators import validate_email
 
 from contracts.stack import SLUG_PATTERN
 from controlplane.core.errors import FieldProblem, ValidationFailed
 from controlplane.tenants.plans import plans
-from controlplane.tenants.targets import TARGETS
+from controlplane.tenants.targets import targets_offered
 
 #: Names that would read as something else in a URL or a folder listing.
 RESERVED_SLUGS = frozenset(
@@ -44,13 +43,12 @@ def tenant_check(
         problems.append({"pointer": "/name", "detail": "must be 1 to 200 printable characters"})
     if plan not in plans():
         problems.append({"pointer": "/plan", "detail": f"must be one of {', '.join(plans())}"})
-    if target not in settings.FREEHOLD_TARGETS:
+    offered = targets_offered()
+    if target not in offered:
+        problems.append({"pointer": "/target", "detail": f"must be one of {', '.join(offered)}"})
+    elif region and region not in offered[target].regions:
         problems.append(
-            {"pointer": "/target", "detail": f"must be one of {', '.join(settings.FREEHOLD_TARGETS)}"}
-        )
-    elif region and target in TARGETS and region not in TARGETS[target].regions:
-        problems.append(
-            {"pointer": "/region", "detail": f"must be one of {', '.join(TARGETS[target].regions)}"}
+            {"pointer": "/region", "detail": f"must be one of {', '.join(offered[target].regions)}"}
         )
     if contact_email:
         try:

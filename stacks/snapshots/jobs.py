@@ -64,9 +64,7 @@ def job_final(spec: StackSpec, secrets: StackSecrets, job: DataJob, progress: Pr
     with _Scratch(job):
         with progress.step("settle") as said:
             # Of a stack that is half destroyed nothing may be started again.
-            said.append(
-                tenant_settle(spec, secrets, progress) if job.settle else "Nothing is left to settle."
-            )
+            said.append(tenant_settle(spec, secrets, progress) if job.settle else job.unsettled_reason)
         crash_point("final.settled")
         progress.phase("snapshot", "started", "")
         detail = job.skip_reason

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from controlplane.core import clock
 from controlplane.portal import figures, words
-from controlplane.tenants.targets import TARGETS
+from controlplane.tenants.targets import targets_offered
 
 register = template.Library()
 
@@ -161,7 +161,8 @@ def component_icon(kind: str) -> str:
 
 @register.filter
 def target_name(key: str) -> str:
-    return TARGETS[key].name if key in TARGETS else key
+    offered = targets_offered()
+    return offered[key].name if key in offered else key
 
 
 @register.filter

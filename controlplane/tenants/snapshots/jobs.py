@@ -12,6 +12,7 @@ from controlplane.tenants.plans import plans
 from controlplane.tenants.snapshots import states
 from controlplane.tenants.snapshots.folders import snapshot_folder
 from controlplane.tenants.snapshots.services import snapshot_create, snapshot_key
+from controlplane.tenants.targets import AWS, WITH_SNAPSHOTS
 
 
 def data_job_build(*, operation: Operation, scratch: str) -> DataJob | None:
@@ -30,6 +31,17 @@ def _final(operation: Operation, scratch: str) -> DataJob:
     # Its runtime is never started again once it was settled, so the data has not moved since.
     taken = Snapshot.objects.filter(tenant=tenant, kind=states.FINAL, state=states.COMPLETE).first()
     reason = _without_final(operation, tenant, taken)
+    if tenant.target not in WITH_SNAPSHOTS:
+        return DataJob(
+            verb="final",
+            restore_id=operation.id,
+            snapshot_id=None,
+            folder="",
+            scratch=scratch,
+            settle=False,
+            unsettled_reason="Usage that the runtime has not reported by its end is not fetched on this target.",
+            skip_reason=reason,
+        )
     if reason:
         return DataJob(
             verb="final",
@@ -60,8 +72,12 @@ def _without_final(operation: Operation, tenant: Tenant, taken: Snapshot | None)
         return "Skipped: the tenant never became active, so it has no data."
     if not plans()[tenant.plan].final_snapshot:
         return f"Skipped: the plan {tenant.plan} keeps none."
+    if tenant.target == AWS:
+        return "Left to AWS: RDS takes a final snapshot of Postgres as it is deleted; no other store is kept."
     if operation.arguments.get("skip_final_snapshot"):
         return f"Skipped: {operation.requested_by} asked for it."
+    if tenant.target not in WITH_SNAPSHOTS:
+        return f"Skipped: the target {tenant.target} can take none."
     return ""
 
 

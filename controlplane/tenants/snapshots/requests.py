@@ -20,17 +20,19 @@ from controlplane.tenants.snapshots import states
 from controlplane.tenants.snapshots.selectors import snapshot_get, snapshot_newest
 from controlplane.tenants.snapshots.services import snapshot_create, snapshot_hold
 from controlplane.tenants.stack_spec import stack_spec_of
+from controlplane.tenants.targets import snapshots_demand
 
 
 @transaction.atomic
 def tenant_snapshot(
     *, principal: Principal, tenant: Tenant, now: datetime, reason: str = "", requires_approval: bool = False
 ) -> Operation:
-    """Queues a snapshot. Raises Conflict when the lifecycle does not allow it now.
+    """Queues a snapshot. Raises Conflict when the lifecycle does not allow it now, or the target never does.
 
     Nothing changes, so nobody need approve it; `requires_approval` is taken and has no effect.
     """
     current = Tenant.objects.select_for_update().get(pk=tenant.pk)
+    snapshots_demand(current.target, "A snapshot")
     tenant_accepts(current, operation_states.SNAPSHOT)
     operation = _queue(current, operation_states.SNAPSHOT, actor=principal.actor, now=now, reason=reason)
     snapshot_create(tenant=current, operation=operation, kind=states.MANUAL, reason=reason, now=now)
@@ -50,9 +52,10 @@ def tenant_restore(
     """Queues a restore of that snapshot, by default of the tenant's newest complete one.
 
     Raises NotFound for a snapshot of a tenant the principal does not see; Conflict (`no_snapshot`,
-    `snapshot_not_complete`, `tenant_state`).
+    `snapshot_not_complete`, `tenant_state`, `not_supported_on_target`).
     """
     current = Tenant.objects.select_for_update().get(pk=tenant.pk)
+    snapshots_demand(current.target, "A restore")
     tenant_accepts(current, operation_states.RESTORE)
     if snapshot_id is not None:
         snapshot = snapshot_get(principal=principal, snapshot_id=snapshot_id)
