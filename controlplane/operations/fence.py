@@ -11,7 +11,7 @@ in the worker's log: such a run is stopped by ending its processes alone.
 
 import secrets
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import UUID
@@ -97,15 +97,20 @@ def fence_drop(*, operation_id: UUID, lease_token: UUID) -> None:
             _drop(connection, _roles(connection, role_name(operation_id, lease_token)))
 
 
-def fences_sweep(*, current: Collection[tuple[UUID, UUID]]) -> int:
-    """Removes the roles of all leases but the current (operation, lease) ones: what crashes left. How many."""
+def fences_sweep(*, current: Callable[[], Collection[tuple[UUID, UUID]]]) -> int:
+    """Removes the roles of all leases but the current (operation, lease) ones: what crashes left. How many.
+
+    `current` is asked after the roles were read: a lease is there before its role is, so one that begins meanwhile
+    is either in both or has a role that was not read. Asked before, a run that had just begun lost its role.
+    """
     if not _has_roles():
         return 0
-    kept = {role_name(operation_id, token) for operation_id, token in current}
     with _administration() as connection:
         if _owner(connection) is None:
             return 0
-        stale = [role for role in _roles(connection, ROLE_PREFIX) if role not in kept]
+        there = _roles(connection, ROLE_PREFIX)
+        kept = {role_name(operation_id, token) for operation_id, token in current()}
+        stale = [role for role in there if role not in kept]
         _drop(connection, stale)
     return len(stale)
 

@@ -9,6 +9,7 @@ The next run clears the lock, settles what was half done (settling.py), and goes
 """
 
 from datetime import datetime
+from uuid import UUID
 
 import structlog
 from django.db.models.functions import Now
@@ -37,9 +38,12 @@ def operations_reap(*, now: datetime) -> int:
 
 def fences_tidy() -> int:
     """Removes state-database roles that no running operation holds. How many."""
+    return fences_sweep(current=_leases_held)
+
+
+def _leases_held() -> set[tuple[UUID, UUID]]:
     current = Operation.objects.filter(state__in=states.RUNNING, lease_token__isnull=False)
-    held = {(each.id, each.lease_token) for each in current.only("id", "lease_token") if each.lease_token}
-    return fences_sweep(current=held)
+    return {(each.id, each.lease_token) for each in current.only("id", "lease_token") if each.lease_token}
 
 
 def _settle(operation: Operation, now: datetime) -> bool:

@@ -146,7 +146,7 @@ class World:
             for identity in processes_marked(str(self.root / mark)):
                 _kill(identity.pid)
         # The server is shared: what a killed run's lease left there must not meet the next test.
-        fences_sweep(current=set())
+        fences_sweep(current=set)
 
     # --- one case ----------------------------------------------------------------------------------------
     def crash(self, request: Callable[[], Operation], *, point: str, victim: str) -> Crash:
@@ -506,7 +506,10 @@ def _alive(pids: list[int]) -> bool:
 
 
 def _role(process: psutil.Process) -> str:
-    line = " ".join(process.cmdline())
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:  # it ends while it is looked at
+        return ""
     if "pulumi-resource-local" in line:
         return "provider"
     if "controlplane.operations.runner" in line:

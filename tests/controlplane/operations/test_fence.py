@@ -66,9 +66,26 @@ def test_a_barred_lease_writes_nothing_and_does_not_come_back(state_url: str) ->
     with connect(fence.fence_raise(operation_id=OPERATION, lease_token=new)) as connection:
         assert connection.execute("SELECT count(*) FROM fenced").fetchone() == (0,)
         connection.execute("DROP TABLE fenced")
-    assert fence.fences_sweep(current={(OPERATION, new)}) == 1
+    assert fence.fences_sweep(current=lambda: {(OPERATION, new)}) == 1
     assert roles(state_url) == [fence.role_name(OPERATION, new)]
-    assert fence.fences_sweep(current=set()) == 1
+    assert fence.fences_sweep(current=set) == 1
+
+
+def test_a_run_that_begins_during_the_sweep_keeps_its_role(state_url: str) -> None:
+    left, begun = uuid4(), uuid4()
+    fence.fence_raise(operation_id=OPERATION, lease_token=left)
+    urls = []
+
+    def current() -> set[tuple[UUID, UUID]]:
+        # Whoever claims now has its lease in the answer or not yet, and its role right after.
+        urls.append(fence.fence_raise(operation_id=OPERATION, lease_token=begun))
+        return set()
+
+    assert fence.fences_sweep(current=current) == 1
+    assert roles(state_url) == [fence.role_name(OPERATION, begun)]
+    with connect(urls[0]) as connection:
+        connection.execute("SELECT 1")
+    assert fence.fences_sweep(current=set) == 1
 
 
 def test_a_role_is_no_administrator(state_url: str) -> None:
@@ -76,7 +93,7 @@ def test_a_role_is_no_administrator(state_url: str) -> None:
         for forbidden in ("CREATE ROLE mine", "ALTER ROLE fence_login NOLOGIN", "CREATE DATABASE mine"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(forbidden)
-    assert fence.fences_sweep(current=set()) == 1
+    assert fence.fences_sweep(current=set) == 1
 
 
 def test_without_roles_to_give_the_common_login_is_used(state_url: str, settings: Any) -> None:
