@@ -183,10 +183,10 @@ def _settle(job: RunnerJob, stack: "object", reporter: Reporter) -> bool:
     """Adopts or drops what a killed run had begun to create; True when something was pending."""
     from pulumi import automation as auto
 
-    from stacks.finding import resource_find
+    from stacks.finding import resource_finder
 
     assert isinstance(stack, auto.Stack)
-    settlement = pending_settle(state_export(job, stack), find=resource_find)
+    settlement = pending_settle(state_export(job, stack), find=resource_finder(job.spec))
     if settlement.deployment is None:
         return False
     file = Path(job.work_dir) / "settled.json"

@@ -6,12 +6,12 @@ forgets what exists, importing them adopted nothing (docs/adr/0010). So each is 
 we had chosen beforehand, and is adopted, or dropped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-#: (resource type, inputs) -> the id of what exists under the name these inputs give, or None.
-Finder = Callable[[str, dict[str, Any]], str | None]
+#: (resource that was being created, resources of its state) -> the id of what exists under its name, or None.
+Finder = Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], str | None]
 
 #: Fields of a pending entry's resource that only the end of its creation may set.
 _UNFINISHED = ("id", "outputs", "created", "modified")
@@ -47,7 +47,7 @@ def pending_settle(exported: dict[str, Any], *, find: Finder) -> Settlement:
         # Updates, deletions and reads concern resources that are in the state already; a refresh looks at those.
         found = None
         if entry.get("type") == "creating" and urn not in known:
-            found = find(resource["type"], dict(resource.get("inputs") or {}))
+            found = find(resource, resources)
         if found is None:
             settlement.dropped.append(urn)
             continue

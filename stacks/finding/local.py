@@ -1,24 +1,16 @@
-"""Whether a resource exists under the name its inputs give: asked after a run was cut off while creating it."""
+"""Servers and folders of this machine."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stacks.errors import InputInvalid
 from stacks.providers.local.handlers import HANDLERS, physical_id
 
-#: Bookkeeping of the engine's own, which exists nowhere else.
-_ENGINES_OWN = "pulumi:"
 
-
-def resource_find(resource_type: str, inputs: dict[str, Any]) -> str | None:
-    """The id of the existing resource; None when there is none. InputInvalid for a type nobody here can look up.
-
-    Every name is chosen by us before creation (design.md section 5), so inputs are enough. Secret inputs come as
-    ciphertext and are not looked at.
-    """
-    if resource_type.startswith(_ENGINES_OWN):
-        return None
-    handler = HANDLERS.get(resource_type)
+def local_find(resource: Mapping[str, Any], resources: Sequence[Mapping[str, Any]]) -> str | None:
+    kind, inputs = str(resource["type"]), dict(resource.get("inputs") or {})
+    handler = HANDLERS.get(kind)
     if handler is None:
-        raise InputInvalid(f"nobody can tell whether a {resource_type} was created")
-    identity = physical_id(resource_type, inputs)
+        raise InputInvalid(f"nobody can tell whether a {kind} was created")
+    identity = physical_id(kind, inputs)
     return identity if handler.read(identity, inputs) is not None else None

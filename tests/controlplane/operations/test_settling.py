@@ -1,5 +1,6 @@
 """Settling what a killed run had begun: pure decisions on exported states."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import given
@@ -21,6 +22,10 @@ def resource(name: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def name_of(wanted: Mapping[str, Any]) -> str:
+    return str(wanted["inputs"]["name"])
+
+
 def exported(pending: list[dict[str, Any]], *resources: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": 3,
@@ -40,7 +45,7 @@ def test_nothing_pending_changes_nothing() -> None:
 def test_what_exists_is_adopted_with_its_inputs_and_what_does_not_is_dropped() -> None:
     there = {"a": "/data/a"}
     state = exported([creating("a"), creating("b")], resource("c", id="/data/c", outputs={}))
-    settled = pending_settle(state, find=lambda _, inputs: there.get(inputs["name"]))
+    settled = pending_settle(state, find=lambda wanted, _: there.get(wanted["inputs"]["name"]))
     assert settled.deployment is not None
     deployment = settled.deployment["deployment"]
     assert "pending_operations" not in deployment
@@ -63,7 +68,7 @@ def test_updates_and_deletions_are_left_to_the_refresh() -> None:
 def test_settling_never_doubles_a_resource_and_never_settles_twice(names: list[str], there: set[str]) -> None:
     state = exported([creating(name) for name in names], resource("a", id="/data/a", outputs={}))
     settled = pending_settle(
-        state, find=lambda _, inputs: f"/{inputs['name']}" if inputs["name"] in there else None
+        state, find=lambda wanted, _: f"/{name_of(wanted)}" if name_of(wanted) in there else None
     )
     if settled.deployment is None:
         assert names == []
