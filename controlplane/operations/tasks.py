@@ -3,6 +3,7 @@
 import threading
 
 from celery import shared_task
+from celery.signals import worker_shutting_down
 
 from controlplane.core import clock
 from controlplane.operations.approvals import approvals_expire
@@ -14,12 +15,23 @@ from controlplane.operations.queue import queue_expire
 from controlplane.operations.reaper import fences_tidy, operations_reap
 from controlplane.operations.selectors import operations_claimable
 
+_stopping = threading.Event()
+
+
+@worker_shutting_down.connect
+def worker_stops(**_: object) -> None:
+    """A worker that was told to stop ends what it has begun and begins nothing more: others claim the rest."""
+    _stopping.set()
+
 
 @shared_task(name=WORK_TASK)
 def operations_work_task() -> int:
-    """Claims and carries out operations until none is to be had; how many it was."""
+    """Claims and carries out operations until none is to be had, or the worker stops; how many it was."""
     done = 0
-    while (operation := operation_claim(worker=threading.current_thread().name, now=clock.now())) is not None:
+    worker = threading.current_thread().name
+    while (
+        not _stopping.is_set() and (operation := operation_claim(worker=worker, now=clock.now())) is not None
+    ):
         operation_execute(operation)
         done += 1
     return done
