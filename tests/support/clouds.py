@@ -18,7 +18,7 @@ def example_write(folder: Path, *changes: tuple[str, str]) -> Path:
     """The example with a kubeconfig that is there, and with the changes given."""
     kubeconfig = folder / "kubeconfig"
     kubeconfig.write_text("apiVersion: v1")
-    text = EXAMPLE.read_text(encoding="utf-8").replace("/etc/freehold/kubeconfig", str(kubeconfig))
+    text = EXAMPLE.read_text(encoding="utf-8").replace("/etc/freehold/kubeconfig/config", str(kubeconfig))
     for old, new in changes:
         assert old in text
         text = text.replace(old, new, 1)
