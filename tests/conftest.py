@@ -62,4 +62,9 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-pytest_plugins = ["tests.support.people", "tests.support.house", "tests.support.clouds"]
+pytest_plugins = [
+    "tests.support.people",
+    "tests.support.house",
+    "tests.support.clouds",
+    "tests.support.aws_account",
+]

@@ -37,8 +37,10 @@ def nothing_explained(error: Exception) -> str | None:
 class StandinServicer(ProviderServicer):
     """The experimental servicer with its gaps closed: `Attach`, and errors as plain sentences."""
 
-    def __init__(self, name: str, provider: Provider, *, engine_address: str, explain: Explain) -> None:
-        super().__init__([], "0.0.1", provider, engine_address=engine_address)
+    def __init__(
+        self, name: str, provider: Provider, *, version: str, engine_address: str, explain: Explain
+    ) -> None:
+        super().__init__([], version, provider, engine_address=engine_address)
         self._name = name
         self._explain = explain
 
@@ -88,10 +90,14 @@ class StandinServicer(ProviderServicer):
         await context.abort(grpc.StatusCode.INTERNAL, sentence)
 
 
-async def serve(name: str, provider: Provider, *, engine_address: str, explain: Explain) -> None:
+async def serve(
+    name: str, provider: Provider, *, version: str, engine_address: str, explain: Explain
+) -> None:
     """Serve until a signal, or until the engine is gone: it leaves its plugins behind when it is killed."""
     server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
-    servicer = StandinServicer(name, provider, engine_address=engine_address, explain=explain)
+    servicer = StandinServicer(
+        name, provider, version=version, engine_address=engine_address, explain=explain
+    )
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -111,12 +117,14 @@ async def serve(name: str, provider: Provider, *, engine_address: str, explain: 
     await server.stop(_SHUTDOWN_GRACE_S)
 
 
-def serve_from_arguments(name: str, provider: Provider, *, explain: Explain = nothing_explained) -> None:
-    """The main function of a stand-in's executable."""
+def serve_from_arguments(
+    name: str, provider: Provider, *, version: str = "0.0.1", explain: Explain = nothing_explained
+) -> None:
+    """The main function of a stand-in's executable; the engine warns when `version` is not the SDK's."""
     parser = argparse.ArgumentParser(prog=f"pulumi-resource-{name}", description="A stand-in for tests")
     parser.add_argument("engine", nargs="?", default="", help="the engine's address, given by Pulumi")
     known, _ = parser.parse_known_args()
-    asyncio.run(serve(name, provider, engine_address=known.engine, explain=explain))
+    asyncio.run(serve(name, provider, version=version, engine_address=known.engine, explain=explain))
 
 
 def executable_write(folder: Path, *, name: str, module: str) -> Path:
