@@ -18,6 +18,7 @@ from tests.support.providers.aws.handler import (
     pairs,
     pascal,
     shown,
+    truth,
     unpaired,
 )
 
@@ -522,6 +523,97 @@ class FlowLog(Ec2Handler):
         found(lambda: aws.client("ec2").delete_flow_logs(FlowLogIds=[identifier]))
 
 
+class Route(Handler):
+    """To a transit gateway: the program makes no other."""
+
+    TYPE = "aws:ec2/route:Route"
+    REQUIRED = frozenset({"routeTableId", "destinationCidrBlock", "transitGatewayId"})
+    REPLACES = frozenset({"routeTableId", "destinationCidrBlock"})
+    COMPUTED = frozenset({"origin", "state"})
+    NAME = "destinationCidrBlock"
+
+    def create(self, aws: Account, inputs: Values) -> str:
+        orders.gateway_is_attached(aws, inputs["routeTableId"], inputs["transitGatewayId"])
+        aws.client("ec2").create_route(**self._arguments(inputs))
+        return f"{inputs['routeTableId']}_{inputs['destinationCidrBlock']}"
+
+    def read(self, aws: Account, identifier: str, state: Values) -> Values | None:
+        table, _, destination = identifier.partition("_")
+        answer = found(lambda: aws.client("ec2").describe_route_tables(RouteTableIds=[table]))
+        for route in (answer or {"RouteTables": [{"Routes": []}]})["RouteTables"][0]["Routes"]:
+            if route.get("DestinationCidrBlock") == destination:
+                return {
+                    "routeTableId": table,
+                    "destinationCidrBlock": destination,
+                    **shown(route, {"transitGatewayId": "TransitGatewayId"}),
+                    **shown(route, {"origin": "Origin", "state": "State"}),
+                }
+        return None
+
+    def update(self, aws: Account, identifier: str, state: Values, inputs: Values, changed: set[str]) -> None:
+        orders.gateway_is_attached(aws, inputs["routeTableId"], inputs["transitGatewayId"])
+        aws.client("ec2").replace_route(**self._arguments(inputs))
+
+    def delete(self, aws: Account, identifier: str, state: Values) -> None:
+        table, _, destination = identifier.partition("_")
+        found(lambda: aws.client("ec2").delete_route(RouteTableId=table, DestinationCidrBlock=destination))
+
+    def _arguments(self, inputs: Values) -> Values:
+        names = {
+            "routeTableId": "RouteTableId",
+            "destinationCidrBlock": "DestinationCidrBlock",
+            "transitGatewayId": "TransitGatewayId",
+        }
+        return arguments(inputs, names)
+
+
+class TransitGatewayAttachment(Ec2Handler):
+    TYPE = "aws:ec2transitgateway/vpcAttachment:VpcAttachment"
+    KIND = "transit-gateway-attachment"
+    REQUIRED = frozenset({"transitGatewayId", "vpcId", "subnetIds"})
+    REPLACES = frozenset({"transitGatewayId", "vpcId"})
+    COMPUTED = frozenset({"arn", "vpcOwnerId"})
+    UNORDERED = frozenset({"subnetIds"})
+
+    def create(self, aws: Account, inputs: Values) -> str:
+        answer = aws.client("ec2").create_transit_gateway_vpc_attachment(
+            TransitGatewayId=inputs["transitGatewayId"],
+            VpcId=inputs["vpcId"],
+            SubnetIds=inputs["subnetIds"],
+            TagSpecifications=self.specification(inputs),
+        )
+        return str(answer["TransitGatewayVpcAttachment"]["TransitGatewayAttachmentId"])
+
+    def read(self, aws: Account, identifier: str, state: Values) -> Values | None:
+        answer = found(
+            lambda: aws.client("ec2").describe_transit_gateway_vpc_attachments(
+                TransitGatewayAttachmentIds=[identifier]
+            )
+        )
+        attachments = (answer or {}).get("TransitGatewayVpcAttachments")
+        if not attachments or attachments[0]["State"] in ("deleted", "deleting"):
+            return None
+        names = {"transitGatewayId": "TransitGatewayId", "vpcId": "VpcId", "subnetIds": "SubnetIds"}
+        return {
+            **shown(attachments[0], names),
+            "vpcOwnerId": attachments[0].get("VpcOwnerId", aws.account_id),
+            "arn": aws.arn("ec2", f"transit-gateway-attachment/{identifier}"),
+            "tagsAll": unpaired(attachments[0].get("Tags")),
+        }
+
+    def update(self, aws: Account, identifier: str, state: Values, inputs: Values, changed: set[str]) -> None:
+        old, new = set(state["subnetIds"]), set(inputs["subnetIds"])
+        both = {"AddSubnetIds": sorted(new - old), "RemoveSubnetIds": sorted(old - new)}
+        given = {name: value for name, value in both.items() if value}
+        aws.client("ec2").modify_transit_gateway_vpc_attachment(
+            TransitGatewayAttachmentId=identifier, **given
+        )
+
+    def delete(self, aws: Account, identifier: str, state: Values) -> None:
+        if self.read(aws, identifier, state) is not None:
+            aws.client("ec2").delete_transit_gateway_vpc_attachment(TransitGatewayAttachmentId=identifier)
+
+
 class LaunchTemplate(Ec2Handler):
     """What it starts machines with is kept as it was given: moto invents parts of it."""
 
@@ -609,7 +701,7 @@ class LaunchTemplate(Ec2Handler):
         contents: Values = pascal(arguments(inputs, self.CONTENTS))
         for mapping in contents.get("BlockDeviceMappings", []):
             ebs = mapping.get("Ebs", {})
-            mapping["Ebs"] = {name: _truth(value) for name, value in ebs.items()}
+            mapping["Ebs"] = {name: truth(value) for name, value in ebs.items()}
         for each in contents.get("TagSpecifications", []):
             # Keys of tags are data: `pascal` must not have touched them.
             each["Tags"] = pairs(_tags_given(inputs, each["ResourceType"]))
@@ -664,11 +756,6 @@ def _prefix_list(ec2: Any, service_name: str) -> Values:
     return {"prefixListId": lists[0]["PrefixListId"] if lists else "", "cidrBlocks": []}
 
 
-def _truth(value: Any) -> Any:
-    """The official provider takes booleans of a block device as texts."""
-    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
-
-
 def _tags_given(inputs: Values, resource_type: str) -> dict[str, str]:
     for each in inputs.get("tagSpecifications", []):
         if each["resourceType"] == resource_type:
@@ -686,6 +773,8 @@ HANDLERS: list[Handler] = [
     SecurityGroupEgressRule(),
     VpcEndpoint(),
     FlowLog(),
+    Route(),
+    TransitGatewayAttachment(),
     LaunchTemplate(),
     CapacityReservation(),
 ]

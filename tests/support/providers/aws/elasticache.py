@@ -12,6 +12,7 @@ from tests.support.providers.aws.handler import (
     found,
     pairs,
     shown,
+    truth,
     unpaired,
 )
 from tests.support.providers.serving import Refused
@@ -221,7 +222,8 @@ class ReplicationGroup(Handler):
         self._needs(aws, inputs)
         name: str = inputs["replicationGroupId"]
         names = self._SHOWN | self._KEPT | self._SWITCHES | {"authToken": "AuthToken"}
-        given = arguments(inputs, {**names, "description": "ReplicationGroupDescription"})
+        names["description"] = "ReplicationGroupDescription"
+        given = {api: truth(value) for api, value in arguments(inputs, names).items()}
         aws.client("elasticache").create_replication_group(**given, Tags=pairs(inputs["tagsAll"]))
         forgotten_put(aws, self.TYPE, name, {key: inputs[key] for key in self._KEPT if key in inputs})
         return name

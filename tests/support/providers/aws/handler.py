@@ -161,6 +161,11 @@ def camel(value: Any) -> Any:
     return [camel(part) for part in value] if isinstance(value, list) else value
 
 
+def truth(value: Any) -> Any:
+    """The official provider takes some booleans as texts, so that they can be left open."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
 def policy_document(text: Any) -> str:
     return text if isinstance(text, str) else json.dumps(text)
 

@@ -92,6 +92,15 @@ def _ec2(clients: Clients) -> Iterator[tuple[str, str, Tags]]:
             "VpcEndpointId",
         ),
         (
+            "aws:ec2transitgateway/vpcAttachment:VpcAttachment",
+            [
+                each
+                for each in ec2.describe_transit_gateway_vpc_attachments()["TransitGatewayVpcAttachments"]
+                if each["State"] not in ("deleted", "deleting")
+            ],
+            "TransitGatewayAttachmentId",
+        ),
+        (
             "aws:ec2/launchTemplate:LaunchTemplate",
             ec2.describe_launch_templates()["LaunchTemplates"],
             "LaunchTemplateId",

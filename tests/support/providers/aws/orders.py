@@ -72,6 +72,18 @@ def launch_template_exists(aws: Account, template: Values) -> None:
         raise Refused(f"InvalidRequestException: the launch template {template} does not exist")
 
 
+def gateway_is_attached(aws: Account, table_id: str, gateway_id: str) -> None:
+    """A route leads to a transit gateway only from a VPC that is attached to it."""
+    ec2 = aws.client("ec2")
+    vpc_id = ec2.describe_route_tables(RouteTableIds=[table_id])["RouteTables"][0]["VpcId"]
+    attachments = ec2.describe_transit_gateway_vpc_attachments()["TransitGatewayVpcAttachments"]
+    if not any(
+        each["VpcId"] == vpc_id and each["TransitGatewayId"] == gateway_id and each["State"] == "available"
+        for each in attachments
+    ):
+        raise Refused(f"InvalidTransitGatewayID.NotFound: {vpc_id} is not attached to {gateway_id}")
+
+
 def subnet_unused(aws: Account, subnet_id: str) -> None:
     users = [
         f"network interface {each['NetworkInterfaceId']}"
@@ -82,6 +94,11 @@ def subnet_unused(aws: Account, subnet_id: str) -> None:
     users += [
         f"VPC endpoint {each['VpcEndpointId']}"
         for each in _endpoints(aws)
+        if subnet_id in each.get("SubnetIds", [])
+    ]
+    users += [
+        f"transit gateway attachment {each['TransitGatewayAttachmentId']}"
+        for each in _attachments(aws)
         if subnet_id in each.get("SubnetIds", [])
     ]
     for cluster in _clusters(aws):
@@ -164,6 +181,11 @@ def vpc_unused(aws: Account, vpc_id: str) -> None:
         f"route table {each['RouteTableId']}"
         for each in ec2.describe_route_tables(Filters=inside)["RouteTables"]
         if not any(association.get("Main") for association in each["Associations"])
+    ]
+    users += [
+        f"transit gateway attachment {each['TransitGatewayAttachmentId']}"
+        for each in _attachments(aws)
+        if each["VpcId"] == vpc_id
     ]
     attached = [{"Name": "attachment.vpc-id", "Values": [vpc_id]}]
     users += [
@@ -282,6 +304,11 @@ def _nothing_uses(users: list[str], sentence: str) -> None:
 def _endpoints(aws: Account) -> list[dict[str, Any]]:
     listed = aws.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
     return [each for each in listed if not endpoint_is_gone(each)]
+
+
+def _attachments(aws: Account) -> list[dict[str, Any]]:
+    listed = aws.client("ec2").describe_transit_gateway_vpc_attachments()["TransitGatewayVpcAttachments"]
+    return [each for each in listed if each["State"] not in ("deleted", "deleting")]
 
 
 def _clusters(aws: Account) -> list[dict[str, Any]]:
