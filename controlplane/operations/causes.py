@@ -279,6 +279,11 @@ CAUSES: Final = (
         "End what the detail names.",
     ),
     Cause(
+        "leak_scan_undecided",
+        "nobody can say whether something of the tenant is left on its target",
+        "See that what the detail names answers, and that Freehold may ask it.",
+    ),
+    Cause(
         "leak_found", "something of the tenant is left on its target", "End or remove what the detail names."
     ),
     # Of a tenant's data.

@@ -16,8 +16,8 @@ from controlplane.operations.selectors import stack_of
 from controlplane.operations.subject import Verification
 from controlplane.tenants import states
 from controlplane.tenants.component_health import endpoints_of, health_forget, looks_settle
-from controlplane.tenants.health import runtime_probe_until
-from controlplane.tenants.leaks import leaks_find, restless_find
+from controlplane.tenants.health import runtime_probe, runtime_probe_until
+from controlplane.tenants.leaks import Leak, Scan, leaks_find, restless_find
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.probing import looks_take
 from controlplane.tenants.rotation import credentials_read, credentials_settle
@@ -76,14 +76,14 @@ class TenantSubject:
         left nothing."""
         spec = StackSpec.model_validate(operation.spec)
         if operation.kind == "deprovision":
-            return _left_nothing(spec)
+            return _left_nothing(spec, alive)
         stack = stack_of(tenant_id=operation.tenant_id)
         if stack is None or not stack.outputs:
             return Verification(False, "The stack has no outputs.", "Run an update.")
         url = StackOutputs.model_validate(stack.outputs).runtime_url
         Tenant.objects.filter(pk=operation.tenant_id).update(runtime_url=url)
         if spec.suspended:
-            return _rests(spec)
+            return _rests(spec, url, alive)
         deadline_s = VERIFY_DEADLINE_S if spec.local is not None else VERIFY_DEADLINE_CLOUD_S
         probe = runtime_probe_until(url, deadline_s=deadline_s, alive=alive)
         tenant = Tenant.objects.get(pk=operation.tenant_id)
@@ -156,25 +156,45 @@ def _halfway(operation: Operation) -> bool:
     ).exists()
 
 
-def _rests(spec: StackSpec) -> Verification:
-    left = restless_find(spec)
-    if left:
+def _rests(spec: StackSpec, url: str, alive: Callable[[], None]) -> Verification:
+    scan = restless_find(spec, alive=alive)
+    if spec.local is None and runtime_probe(url).health in (states.HEALTHY, states.DEGRADED):
+        scan.leaks.append(Leak("runtime", url, "still answers"))
+    if scan.leaks:
         return Verification(
             False,
-            f"{spec.slug} does not rest: " + "; ".join(map(str, left)),
+            f"{spec.slug} does not rest: " + "; ".join(map(str, scan.leaks)),
             "End what is named, then retry; it looks again.",
             code="not_at_rest",
         )
-    return Verification(True, "It rests: no process of the runtime, no GPU; the databases keep the data.")
+    if scan.failures:
+        return _undecided(spec, scan)
+    return Verification(
+        True, "It rests: nothing of the runtime runs, no GPU is held; the databases keep the data."
+    )
 
 
-def _left_nothing(spec: StackSpec) -> Verification:
-    leaks = leaks_find(spec)
-    if leaks:
+def _left_nothing(spec: StackSpec, alive: Callable[[], None]) -> Verification:
+    scan = leaks_find(spec, alive=alive)
+    if scan.leaks:
+        unasked = f" Not asked: {'; '.join(scan.failures)}." if scan.failures else ""
         return Verification(
             False,
-            f"{len(leaks)} things of {spec.slug} are left: " + "; ".join(map(str, leaks)),
+            f"{len(scan.leaks)} things of {spec.slug} are left: {'; '.join(map(str, scan.leaks))}.{unasked}",
             "End or remove what is named, then retry the deletion; it looks again.",
             code="leak_found",
         )
-    return Verification(True, "Nothing is left: no process, no directory, no GPU.")
+    if scan.failures:
+        return _undecided(spec, scan)
+    kept = f" Kept on purpose: {'; '.join(map(str, scan.kept))}." if scan.kept else ""
+    return Verification(True, f"Nothing is left. Looked for: {', '.join(scan.asked)}.{kept}")
+
+
+def _undecided(spec: StackSpec, scan: Scan) -> Verification:
+    """What could not be asked may hold something: nobody may say that nothing is left."""
+    return Verification(
+        False,
+        f"Nothing of {spec.slug} was seen, but not everything could be asked: {'; '.join(scan.failures)}.",
+        "See that what is named answers and that Freehold may ask it, then retry; it looks again.",
+        code="leak_scan_undecided",
+    )

@@ -143,6 +143,11 @@ def _aws_problems(own: AwsOverrides, region: str) -> Iterator[FieldProblem]:
         yield _problem("aws/external_id", "is wanted with role_arn: without it others could use the role")
     if own.role_arn is None and own.external_id is not None:
         yield _problem("aws/external_id", "is of no use without role_arn")
+    for text in aws_target().cluster.control_plane_cidrs:
+        if own.vpc_cidr is not None and network_read(own.vpc_cidr).overlaps(network_read(text)):
+            yield _problem(
+                "aws/vpc_cidr", f"overlaps {text}, where the control plane is: no route could tell"
+            )
     if own.zones is not None:
         fits = len(set(own.zones)) == len(own.zones) == ZONES
         if not fits or not all(re.fullmatch(rf"{re.escape(region)}[a-z]", zone) for zone in own.zones):

@@ -109,6 +109,9 @@ class AwsTarget(Contract):
                 if pool.overlaps(region.pool):
                     raise ValueError(f"regions.{name}.vpc_pool overlaps that of {other}")
             pools.append((name, region.pool))
+            for text in self.cluster.control_plane_cidrs:
+                if network_read(text).overlaps(region.pool):
+                    raise ValueError(f"regions.{name}.vpc_pool overlaps {text}, where the control plane is")
         return self
 
 

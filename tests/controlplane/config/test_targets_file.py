@@ -47,6 +47,7 @@ def test_the_example_of_the_documentation_is_accepted(tmp_path: Path, example: s
         ("172.16.0.0/12", "172.16.0.1/12", "found '172.16.0.1/12'; wanted an IPv4 network in CIDR notation"),
         ("172.16.0.0/12", "8.0.0.0/12", "aws.regions.us-east-1.vpc_pool: found '8.0.0.0/12'; wanted a network within"),
         ("172.16.0.0/12", "10.96.0.0/12", "aws: regions.us-east-1.vpc_pool overlaps that of eu-central-1"),
+        ("10.64.0.0/10", "10.0.0.0/9", "regions.eu-central-1.vpc_pool overlaps 10.0.0.0/16, where the control"),
         ("172.16.0.0/12", "172.16.0.0/19", "vpc_pool 172.16.0.0/19 holds no /18 network"),
         ("vpc_prefix = 18", "vpc_prefix = 24", "aws.regions.us-east-1.vpc_prefix: found 24; "),
         ('context = "tenants"', 'contxt = "tenants"', "kubernetes.contxt: found 'tenants'; Extra inputs"),

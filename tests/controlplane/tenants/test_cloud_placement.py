@@ -200,6 +200,7 @@ def test_a_stack_in_the_customers_account(owner: Person) -> None:
         ({"vpc_cidr": "10.20.1.0/16"}, "/overrides/aws/vpc_cidr", "without host bits"),
         ({"vpc_cidr": "52.0.0.0/16"}, "/overrides/aws/vpc_cidr", "wanted a network within 10.0.0.0/8"),
         ({"vpc_cidr": "10.0.0.0/12"}, "/overrides/aws/vpc_cidr", "from /16 to /20"),
+        ({"vpc_cidr": "10.0.64.0/18"}, "/overrides/aws/vpc_cidr", "overlaps 10.0.0.0/16, where the control plane"),
         ({"zones": ["eu-central-1a", "eu-central-1b"]}, "/overrides/aws/zones", "must be 3 different"),
         ({"zones": ["us-east-1a", "us-east-1b", "us-east-1c"]}, "/overrides/aws/zones", "of eu-central-1"),
         ({"colour": "red"}, "/overrides/aws/colour", "Extra inputs"),

@@ -1,44 +1,26 @@
-"""The leak scan: what of a tenant still exists on its target after its stack was destroyed, or suspended.
+"""The leak scan of a local tenant: processes with its mark, its folder, GPUs in its name."""
 
-The scan looks at the target itself, not at Pulumi's state: a state that forgot a resource is what it is for.
-"""
-
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from contracts.placement import LocalPlacement
-from contracts.stack import StackSpec
+from controlplane.tenants.leaks.model import Leak, Scan
 from embedded.processes import processes_marked
 
 
-@dataclass(frozen=True)
-class Leak:
-    """`id` finds it on the target: a pid, a path."""
-
-    kind: str
-    id: str
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.id}{': ' + self.detail if self.detail else ''}"
+def local_left(slug: str, place: LocalPlacement) -> Scan:
+    """Everything of the tenant that is left on this machine."""
+    return Scan(leaks=_left(slug, place), asked=["process", "directory", "GPU"])
 
 
-def leaks_find(spec: StackSpec) -> list[Leak]:
-    """Everything that bears the tenant's tag; empty when nothing is left. Only the local target has a scan so far."""
-    return [] if spec.local is None else _local(spec.slug, spec.local)
+def local_restless(slug: str, place: LocalPlacement) -> Scan:
+    """What a suspended tenant must not have: a process of its runtime, a GPU."""
+    found = [*_processes(f"{place.data_dir}/runtime"), *_gpus(slug, Path(place.gpu_registry_dir))]
+    return Scan(leaks=found, asked=["process of the runtime", "GPU"])
 
 
-def restless_find(spec: StackSpec) -> list[Leak]:
-    """What a suspended tenant must not have: a process of its runtime, a GPU. Empty when it rests."""
-    if spec.local is None:
-        return []
-    runtime = f"{spec.local.data_dir}/runtime"
-    return [*_processes(runtime), *_gpus(spec.slug, Path(spec.local.gpu_registry_dir))]
-
-
-def _local(slug: str, place: LocalPlacement) -> list[Leak]:
+def _left(slug: str, place: LocalPlacement) -> list[Leak]:
     found = _processes(place.data_dir)
     if Path(place.data_dir).exists():
         files = sum(1 for path in Path(place.data_dir).rglob("*") if path.is_file())
