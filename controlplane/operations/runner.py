@@ -329,9 +329,21 @@ def main() -> int:
     return carry_out(job, Reporter(stream, _redactor(job)), _read_decision)
 
 
+#: Of the environment, what is a secret itself.
+_SECRET_VARIABLES = (
+    "PULUMI_BACKEND_URL",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+)
+
+
 def _redactor(job: RunnerJob) -> Redactor:
+    from stacks.components.passwords import passwords_known
+
     passphrase = Path(job.env.get("PULUMI_CONFIG_PASSPHRASE_FILE", ""))
-    known = [*job.secrets.model_dump().values(), job.env.get("PULUMI_BACKEND_URL")]
+    known = [*job.secrets.model_dump().values(), *map(job.env.get, _SECRET_VARIABLES)]
+    known += passwords_known(job.spec, job.secrets)
     if job.data is not None:
         known.append(job.data.key)
     if passphrase.is_file():
