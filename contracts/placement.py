@@ -4,7 +4,7 @@ The control plane fills these from the installation's targets file (docs/guides/
 own overrides; a program reads nothing else (design.md section 5).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -83,6 +83,12 @@ class KubernetesPlacement(Contract):
     cluster: ClusterSettings
 
 
+#: EKS add-ons that a tenant's cluster cannot do without.
+AWS_ADDONS: Final = (
+    "vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent", "aws-ebs-csi-driver", "metrics-server",
+)  # fmt: skip
+
+
 class AwsPlacement(Contract):
     """An AWS account and a region's network. `role_arn` with `external_id`: the stack lives in the customer's own
     account, and the provider assumes that role there (bring your own cloud)."""
@@ -95,7 +101,7 @@ class AwsPlacement(Contract):
     vpc_cidr: Cidr
     kubernetes_version: Annotated[str, Field(pattern=r"^1\.\d{2}$")]
     addons: dict[str, str]
-    """EKS add-on -> its version; all of stacks/targets/aws.py's list must be named."""
+    """EKS add-on -> its version; all of AWS_ADDONS must be named."""
     administrators: list[str]
     """ARNs of IAM roles that may administer the cluster; the control plane's own must be among them."""
     system_instance_type: str = "m7i.large"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from contracts.base import Contract
-from contracts.placement import ClusterSettings
+from contracts.placement import AWS_ADDONS, ClusterSettings
 
 #: Targets of which the file must say where they are; `local` needs nothing said.
 DESCRIBED: Final = ("kubernetes", "aws")
@@ -96,6 +96,13 @@ class AwsTarget(Contract):
     system_instance_type: str = "m7i.large"
     cluster: ClusterSettings
     regions: Annotated[dict[RegionName, AwsRegion], Field(min_length=1)]
+
+    @field_validator("addons")
+    @classmethod
+    def _all_named(cls, value: dict[str, str]) -> dict[str, str]:
+        if missing := [name for name in AWS_ADDONS if not value.get(name)]:
+            raise ValueError(f"wanted a version for {', '.join(missing)}, too")
+        return value
 
     @model_validator(mode="after")
     def _regions_fit(self) -> Self:

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from contracts.gpus import GPUS_OF_INSTANCE
-from contracts.placement import AwsPlacement, ClusterSettings
+from contracts.placement import AWS_ADDONS, AwsPlacement, ClusterSettings
 from contracts.stack import GpuSize, StackSpec
 from stacks.errors import InputInvalid
 
@@ -14,9 +14,6 @@ _VPC_LARGEST, _VPC_SMALLEST = 16, 20
 #: vCPUs of the machine types with GPUs (AWS, "Accelerated computing instances"); quotas are counted in them.
 _VCPUS = {"xlarge": 4, "2xlarge": 8, "4xlarge": 16, "8xlarge": 32, "12xlarge": 48, "16xlarge": 64,
           "24xlarge": 96, "48xlarge": 192}  # fmt: skip
-_ADDONS = (
-    "vpc-cni", "kube-proxy", "coredns", "eks-pod-identity-agent", "aws-ebs-csi-driver", "metrics-server",
-)  # fmt: skip
 
 Objection = tuple[str, str]
 
@@ -172,6 +169,6 @@ def _model(gpu: GpuSize, settings: ClusterSettings) -> Iterator[Objection]:
 
 
 def _addons(place: AwsPlacement) -> Iterator[Objection]:
-    missing = [name for name in _ADDONS if name not in place.addons]
+    missing = [name for name in AWS_ADDONS if name not in place.addons]
     if missing:
         yield "aws.addons", f"no version is named for {', '.join(missing)}"

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from controlplane.config.env import Environment
-from controlplane.tenants.targets_file import targets_file_read
+from controlplane.tenants.targets_file import sections_missing, targets_file_read
 from tests.support.clouds import example_write
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,6 +50,7 @@ def test_the_example_of_the_documentation_is_accepted(tmp_path: Path, example: s
         ("172.16.0.0/12", "10.96.0.0/12", "aws: regions.us-east-1.vpc_pool overlaps that of eu-central-1"),
         ("10.64.0.0/10", "10.0.0.0/9", "regions.eu-central-1.vpc_pool overlaps 10.0.0.0/16, where the control"),
         ("172.16.0.0/12", "172.16.0.0/19", "vpc_pool 172.16.0.0/19 holds no /18 network"),
+        ('metrics-server = "v', 'metrics = "v', "wanted a version for metrics-server, too"),
         ("vpc_prefix = 18", "vpc_prefix = 24", "aws.regions.us-east-1.vpc_prefix: found 24; "),
         ('context = "tenants"', 'contxt = "tenants"', "kubernetes.contxt: found 'tenants'; Extra inputs"),
         ('role/freehold-control-plane"', 'user/alice"', "aws.administrators.0: found 'arn:aws:iam::111122223333:user"),
@@ -62,6 +64,16 @@ def test_what_is_wrong_is_named_with_what_was_found(
 ) -> None:
     assert old in example
     assert words in refused(tmp_path, example.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("name", ["aws", "kubernetes"])
+def test_the_charts_examples_are_accepted(tmp_path: Path, name: str) -> None:
+    values = ROOT / "deploy" / "helm" / "freehold" / "ci" / f"{name}-values.yaml"
+    given = yaml.safe_load(values.read_text(encoding="utf-8"))["targets"]
+    (tmp_path / "kubeconfig").touch()
+    path = tmp_path / "targets.toml"
+    path.write_text(given["file"].replace("/etc/freehold/kubeconfig/config", f"{tmp_path}/kubeconfig"))
+    assert sections_missing(given["enabled"], targets_file_read(path)) == []
 
 
 def test_every_wrong_field_is_named_at_once(tmp_path: Path, example: str) -> None:
