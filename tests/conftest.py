@@ -67,4 +67,5 @@ pytest_plugins = [
     "tests.support.house",
     "tests.support.clouds",
     "tests.support.aws_account",
+    "tests.support.cluster.fixture",
 ]

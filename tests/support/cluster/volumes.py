@@ -1,0 +1,107 @@
+"""What a storage driver does in a real cluster: a volume for each claim that waits for one, and its end.
+
+The controller-manager binds and protects them; only the provisioning itself is played, by a thread.
+"""
+
+import threading
+import time
+from typing import Any
+
+import urllib3
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+PROVISIONER = "volumes.tests.freehold.dev"
+#: As a cloud's class: a volume is made where the first pod that uses it was scheduled.
+DEFAULT_CLASS = "standard"
+IMMEDIATE_CLASS = "immediate"
+
+_POLL_S = 0.15
+_SELECTED_NODE = "volume.kubernetes.io/selected-node"
+_PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+
+
+def storage_classes() -> list[dict[str, Any]]:
+    return [
+        _storage_class(DEFAULT_CLASS, "WaitForFirstConsumer", default=True),
+        _storage_class(IMMEDIATE_CLASS, "Immediate", default=False),
+    ]
+
+
+class Provisioner:
+    """Makes volumes until it is stopped."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._core = client.CoreV1Api(api)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="volume-provisioner", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(10)
+
+    def _serve(self) -> None:
+        while not self._stopped.is_set():
+            started = time.monotonic()
+            try:
+                self._look()
+            except (ApiException, urllib3.exceptions.HTTPError):
+                # The next look sees what this one could not do; a cluster that is gone shows elsewhere.
+                self._stopped.wait(_POLL_S)
+            self._stopped.wait(max(_POLL_S, 2 * (time.monotonic() - started)))
+
+    def _look(self) -> None:
+        for claim in self._core.list_persistent_volume_claim_for_all_namespaces().items:
+            if claim.status.phase == "Pending" and self._is_to_be_served(claim):
+                self._provision(claim)
+        for volume in self._core.list_persistent_volume().items:
+            ours = (volume.metadata.annotations or {}).get(_PROVISIONED_BY) == PROVISIONER
+            released = volume.status.phase == "Released"
+            if ours and released and volume.spec.persistent_volume_reclaim_policy == "Delete":
+                self._core.delete_persistent_volume(volume.metadata.name)
+
+    def _is_to_be_served(self, claim: Any) -> bool:
+        annotations = claim.metadata.annotations or {}
+        waits = claim.spec.storage_class_name == DEFAULT_CLASS
+        ours = claim.spec.storage_class_name in (DEFAULT_CLASS, IMMEDIATE_CLASS)
+        return ours and not claim.spec.volume_name and (not waits or _SELECTED_NODE in annotations)
+
+    def _provision(self, claim: Any) -> None:
+        name = f"pvc-{claim.metadata.uid}"
+        volume = {
+            "metadata": {"name": name, "annotations": {_PROVISIONED_BY: PROVISIONER}},
+            "spec": {
+                "accessModes": claim.spec.access_modes,
+                "capacity": {"storage": claim.spec.resources.requests["storage"]},
+                "claimRef": {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolumeClaim",
+                    "namespace": claim.metadata.namespace,
+                    "name": claim.metadata.name,
+                    "uid": claim.metadata.uid,
+                },
+                "hostPath": {"path": f"/var/lib/volumes/{name}"},
+                "persistentVolumeReclaimPolicy": "Delete",
+                "storageClassName": claim.spec.storage_class_name,
+                "volumeMode": claim.spec.volume_mode,
+            },
+        }
+        try:
+            self._core.create_persistent_volume(volume)
+        except ApiException as error:
+            if error.status != 409:
+                raise
+
+
+def _storage_class(name: str, binding: str, *, default: bool) -> dict[str, Any]:
+    marks = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}
+    return {
+        "metadata": {"name": name, "annotations": marks},
+        "provisioner": PROVISIONER,
+        "volumeBindingMode": binding,
+        "reclaimPolicy": "Delete",
+        "allowVolumeExpansion": True,
+    }
