@@ -10,7 +10,7 @@ from pulumi.provider.experimental.provider import (
     Provider,
 )
 
-from tests.support.providers.serving import Refused, serve_from_arguments
+from tests.support.providers.serving import NotReady, Refused, serve_from_arguments
 
 
 class EchoProvider(Provider):
@@ -23,6 +23,8 @@ class EchoProvider(Provider):
                 raise Refused("this wish is refused")
             case "quota":
                 raise OverflowError("the quota is used up")
+            case "half":
+                raise NotReady("it waits", resource_id="echo", properties={"echo": PropertyValue("faint")})
             case "surprise":
                 raise RuntimeError("nobody expected this")
         return CreateResponse(resource_id="echo", properties={"echo": PropertyValue("heard")})

@@ -11,7 +11,7 @@ import grpc.aio
 import pytest
 from google.protobuf import struct_pb2
 from google.protobuf.json_format import ParseDict
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from tests.support.providers.serving import executable_write
 
@@ -63,6 +63,16 @@ async def test_failures_are_sentences(stub: Any, tmp_path: Path) -> None:
     errors = (tmp_path / "stderr").read_text()
     assert "RuntimeError" in errors
     assert "Refused" not in errors
+
+
+async def test_what_exists_but_is_not_ready_goes_into_the_state(stub: Any) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await create(stub, "half")
+    assert caught.value.details() == "it waits"
+    status = status_pb2.Status.FromString(dict(caught.value.trailing_metadata())["grpc-status-details-bin"])
+    failed = provider_pb2.ErrorResourceInitFailed()
+    assert status.details[0].Unpack(failed)
+    assert (failed.id, failed.properties["echo"], list(failed.reasons)) == ("echo", "faint", ["it waits"])
 
 
 async def test_what_it_has_not_is_said(stub: Any) -> None:

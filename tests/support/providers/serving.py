@@ -13,10 +13,11 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
+from pulumi.provider.experimental.property_value import PropertyValue
 from pulumi.provider.experimental.provider import Provider
 from pulumi.provider.experimental.server import ProviderServicer
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
-from pulumi.runtime.proto import provider_pb2_grpc
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
 ROOT = Path(__file__).resolve().parents[3]
 _SHUTDOWN_GRACE_S = 4.0
@@ -28,6 +29,24 @@ Explain = Callable[[Exception], str | None]
 
 class Refused(Exception):
     """The request cannot be served; the text is the sentence that the user reads."""
+
+
+class NotReady(Exception):
+    """The resource exists but is not as it should be: the call fails, and the stack's state holds it nevertheless."""
+
+    def __init__(self, reason: str, *, resource_id: str, properties: dict[str, PropertyValue]) -> None:
+        super().__init__(reason)
+        self.resource_id = resource_id
+        self.properties = properties
+
+    def details(self) -> tuple[tuple[str, bytes], ...]:
+        """As the engine reads it from the metadata of a failed call."""
+        failed = provider_pb2.ErrorResourceInitFailed(
+            id=self.resource_id, properties=PropertyValue.marshal_map(self.properties), reasons=[str(self)]
+        )
+        status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(self))
+        status.details.add().Pack(failed)
+        return (("grpc-status-details-bin", status.SerializeToString()),)
 
 
 def nothing_explained(error: Exception) -> str | None:
@@ -80,6 +99,8 @@ class StandinServicer(ProviderServicer):
         """Expected failures become the engine's error text; a surprise leaves its traceback on stderr."""
         try:
             return await call(request, context)
+        except NotReady as error:
+            await context.abort(grpc.StatusCode.UNKNOWN, str(error), error.details())
         except Refused as error:
             sentence = str(error)
         except Exception as error:
@@ -91,14 +112,18 @@ class StandinServicer(ProviderServicer):
 
 
 async def serve(
-    name: str, provider: Provider, *, version: str, engine_address: str, explain: Explain
+    name: str,
+    provider: Provider,
+    *,
+    version: str,
+    engine_address: str,
+    explain: Explain,
+    servicer: type[StandinServicer] = StandinServicer,
 ) -> None:
     """Serve until a signal, or until the engine is gone: it leaves its plugins behind when it is killed."""
     server = grpc.aio.server(options=_GRPC_CHANNEL_OPTIONS)
-    servicer = StandinServicer(
-        name, provider, version=version, engine_address=engine_address, explain=explain
-    )
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
+    served = servicer(name, provider, version=version, engine_address=engine_address, explain=explain)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(served, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     stopped = asyncio.Event()
@@ -118,13 +143,27 @@ async def serve(
 
 
 def serve_from_arguments(
-    name: str, provider: Provider, *, version: str = "0.0.1", explain: Explain = nothing_explained
+    name: str,
+    provider: Provider,
+    *,
+    version: str = "0.0.1",
+    explain: Explain = nothing_explained,
+    servicer: type[StandinServicer] = StandinServicer,
 ) -> None:
     """The main function of a stand-in's executable; the engine warns when `version` is not the SDK's."""
     parser = argparse.ArgumentParser(prog=f"pulumi-resource-{name}", description="A stand-in for tests")
     parser.add_argument("engine", nargs="?", default="", help="the engine's address, given by Pulumi")
     known, _ = parser.parse_known_args()
-    asyncio.run(serve(name, provider, version=version, engine_address=known.engine, explain=explain))
+    asyncio.run(
+        serve(
+            name,
+            provider,
+            version=version,
+            engine_address=known.engine,
+            explain=explain,
+            servicer=servicer,
+        )
+    )
 
 
 def executable_write(folder: Path, *, name: str, module: str) -> Path:
