@@ -103,7 +103,7 @@ class TenantSnapshotTakeApi(Api):
         "tenants_snapshot_take",
         "Take a snapshot of a tenant's data",
         tag="snapshots",
-        description="The tenant goes on running.",
+        description="The tenant goes on running. 409 `not_supported_on_target` for a tenant in a cloud.",
         request=InputSerializer,
         parameters=[SLUG, *IDEMPOTENT, LOCATION],
         answers={202: OperationAnswerShape},
@@ -137,7 +137,8 @@ class TenantRestoreApi(Api):
         "Restore a snapshot into a tenant",
         tag="snapshots",
         description="Replaces the tenant's data; what it holds now is gone. Unless the tenant's plan says `never`, "
-        "somebody must approve it. The runtime stands still for seconds.",
+        "somebody must approve it. The runtime stands still for seconds. 409 `not_supported_on_target` for a tenant in "
+        "a cloud.",
         request=InputSerializer,
         parameters=[SLUG, *IDEMPOTENT, LOCATION],
         answers={202: OperationAnswerShape},

@@ -199,7 +199,9 @@ class TenantApi(Api):
         tag="tenants",
         description="409 `deletion_protected` while it is protected. A final snapshot is taken and proven first, "
         'unless the body is `{"skip_final_snapshot": true}`, which not every plan allows. A production tenant '
-        "waits for another person's approval. The body may hold a `reason` too.",
+        "waits for another person's approval. The body may hold a `reason` too. In AWS the final snapshot is RDS's; "
+        "in a cluster there is none, so there a plan that wants one is refused with 409 `not_supported_on_target` "
+        "until the body says that it is to be skipped.",
         parameters=[SLUG, *IDEMPOTENT, LOCATION],
         answers={202: shapes.OperationAnswerShape},
         problems=[404, 409, 413, 422],

@@ -6,7 +6,7 @@ import structlog
 
 from controlplane.config.env import Environment
 from controlplane.core.redaction import redact_event
-from controlplane.tenants.targets_file import sections_missing, targets_file_read
+from controlplane.tenants.targets_file import targets_file_read, targets_problems
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 env = Environment()
@@ -79,8 +79,7 @@ FREEHOLD_TARGETS_FILE = env.document(
     read=targets_file_read,
 )
 env.problems += [
-    f"FREEHOLD_TARGETS: found {name!r}; wanted a section [{name}] for it in the file that FREEHOLD_TARGETS_FILE names"
-    for name in sections_missing(FREEHOLD_TARGETS, FREEHOLD_TARGETS_FILE)
+    f"FREEHOLD_TARGETS: {problem}" for problem in targets_problems(FREEHOLD_TARGETS, FREEHOLD_TARGETS_FILE)
 ]
 
 # --- what judges a plan -----------------------------------------------------------------------------------

@@ -153,9 +153,16 @@ def targets_file_read(path: Path | None) -> TargetsFile:
         raise ValueError("; ".join(f"{path}: {problem}" for problem in _problems(error, document))) from error
 
 
-def sections_missing(targets: list[str], file: TargetsFile) -> list[str]:
-    """Targets that an installation offers without saying where they are."""
-    return [name for name in targets if name in DESCRIBED and getattr(file, name) is None]
+def targets_problems(targets: list[str], file: TargetsFile) -> list[str]:
+    """What is wrong with the targets that an installation offers: names that no target has, and targets of which the
+    file does not say where they are."""
+    known = ("local", *DESCRIBED)
+    strange = [f"found {name!r}; wanted some of {', '.join(known)}" for name in targets if name not in known]
+    return strange + [
+        f"found {name!r}; wanted a section [{name}] for it in the file that FREEHOLD_TARGETS_FILE names"
+        for name in targets
+        if name in DESCRIBED and getattr(file, name) is None
+    ]
 
 
 def _problems(error: ValidationError, document: dict[str, Any]) -> list[str]:

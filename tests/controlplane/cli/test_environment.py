@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.cli import services
+from controlplane.cli import doctor, services
 from controlplane.cli.errors import CliError
 from controlplane.cli.externals import externals_check
 from controlplane.cli.home import ROOT, Home, home_find, home_prepare, home_remove, ports_choose
@@ -30,6 +30,18 @@ def closed_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def test_the_doctor_names_what_is_wrong_with_the_targets_file(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home.secrets / "secret_key").write_text("s" * 40)
+    path = tmp_path / "targets.toml"
+    path.write_text('[aws]\naccount_id = "12"\n')
+    monkeypatch.setenv("FREEHOLD_TARGETS_FILE", str(path))
+    check = doctor._settings(home)
+    assert not check.ok
+    assert f"FREEHOLD_TARGETS_FILE: {path}: aws.account_id: found '12'" in check.detail
 
 
 def test_an_empty_home_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:

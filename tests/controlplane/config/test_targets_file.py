@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from controlplane.config.env import Environment
-from controlplane.tenants.targets_file import sections_missing, targets_file_read
+from controlplane.tenants.targets_file import targets_file_read, targets_problems
 from tests.support.clouds import example_write
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -73,7 +73,7 @@ def test_the_charts_examples_are_accepted(tmp_path: Path, name: str) -> None:
     (tmp_path / "kubeconfig").touch()
     path = tmp_path / "targets.toml"
     path.write_text(given["file"].replace("/etc/freehold/kubeconfig/config", f"{tmp_path}/kubeconfig"))
-    assert sections_missing(given["enabled"], targets_file_read(path)) == []
+    assert targets_problems(given["enabled"], targets_file_read(path)) == []
 
 
 def test_every_wrong_field_is_named_at_once(tmp_path: Path, example: str) -> None:
@@ -99,7 +99,7 @@ def test_a_target_without_its_section_stops_the_start(tmp_path: Path) -> None:
         return subprocess.run(
             [sys.executable, "-c", "import django; django.setup()"],
             cwd=ROOT,
-            env={**os.environ, "FREEHOLD_TARGETS": "local,aws", **variables},
+            env={**os.environ, "FREEHOLD_TARGETS": "local,aws,moon", **variables},
             capture_output=True,
             text=True,
             timeout=120,
@@ -108,4 +108,5 @@ def test_a_target_without_its_section_stops_the_start(tmp_path: Path) -> None:
     refused = started(FREEHOLD_TARGETS_FILE=str(path))
     assert refused.returncode != 0
     assert "FREEHOLD_TARGETS: found 'aws'; wanted a section [aws] for it in the file" in refused.stderr
+    assert "FREEHOLD_TARGETS: found 'moon'; wanted some of local, kubernetes, aws" in refused.stderr
     assert started(FREEHOLD_TARGETS="local").returncode == 0
