@@ -149,6 +149,9 @@ def _cluster_site(
         "cluster-access",
         kubeconfig=cluster.kubeconfig,
         enable_server_side_apply=True,
+        # New passwords change objects in place: by default the provider makes each anew.
+        enable_secret_mutable=True,
+        enable_config_map_mutable=True,
         # What is in the cluster goes before its machines and add-ons: whoever ends objects and volumes runs there.
         opts=pulumi.ResourceOptions(depends_on=[*cluster.access, *nodes.ready, *addons]),
     )

@@ -44,6 +44,9 @@ def program(spec: StackSpec, secrets: StackSecrets) -> Callable[[], None]:
                 kubeconfig=place.kubeconfig,
                 context=place.context,
                 enable_server_side_apply=True,
+                # New passwords change objects in place: by default the provider makes each anew.
+                enable_secret_mutable=True,
+                enable_config_map_mutable=True,
             ),
             credentials=spec.credentials,
             suspended=spec.suspended,

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-import random
 import re
 import secrets
 import signal
@@ -36,9 +35,9 @@ from controlplane.tenants.models import Snapshot, Tenant
 from controlplane.tenants.snapshots.folders import folders_on_disk, snapshot_folder
 from embedded.crashpoints import VARIABLE
 from embedded.databases import administered_database_ensure
-from embedded.ports import free_block
 from embedded.postgres import postgres_ready, postgres_start, postgres_url
 from embedded.processes import MARK_VARIABLE, ProcessIdentity, process_wait_gone, processes_marked, wait_until
+from tests.support.ports import tenant_port_base
 from tests.support.services import RunningPostgres
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -108,12 +107,11 @@ class World:
         )
         url = postgres_url(self.postgres.server, password, self.database, user="crash_login")
         self.state_url = url
-        base = free_block(random.randrange(22_000, 31_000, 40), 32_000, 40)  # noqa: S311
         values = {
             "FREEHOLD_HOME": self.root,
             "FREEHOLD_PULUMI": ROOT / ".tools",
             "PULUMI_BACKEND_URL": url.replace("postgresql://", "postgres://", 1) + "?sslmode=disable",
-            "FREEHOLD_TENANT_PORT_BASE": base,
+            "FREEHOLD_TENANT_PORT_BASE": tenant_port_base(),
             "FREEHOLD_LEASE_S": self.lease_s,
         }
         for name, value in values.items():

@@ -79,7 +79,9 @@ class Engine:
 
     def secrets(self, slug: str) -> StackSecrets:
         return StackSecrets(
-            usage_token=f"usage-token-of-{slug}", runtime_admin_key=f"admin-key-of-{slug}-0123"
+            usage_token=f"usage-token-of-{slug}",
+            runtime_admin_key=f"admin-key-of-{slug}-0123",
+            password_seed=f"seed-of-{slug}-0123456789abcdef0123456789abcdef",
         )
 
     def stack(self, spec: StackSpec) -> auto.Stack:

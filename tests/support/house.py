@@ -1,6 +1,5 @@
 """A home for engine tests: the real runner, the real Pulumi CLI and the target `local`, with state in files."""
 
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ from controlplane.operations.executor import operation_execute
 from controlplane.operations.models import Operation
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.services import tenant_create, tenant_delete, tenant_operate
-from embedded.ports import free_block
 from tests.support.people import Person, person_make
+from tests.support.ports import tenant_port_base
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,8 +78,7 @@ def home_prepare(settings: Any, home: Path) -> Person:
     settings.FREEHOLD_PULUMI = ROOT / ".tools"
     settings.PULUMI_BACKEND_URL = f"file://{home / 'state'}"
     settings.PULUMI_PASSPHRASE_FILE = passphrase
-    # Another run of this suite on the same machine must not choose the same ports.
-    settings.FREEHOLD_TENANT_PORT_BASE = free_block(random.randrange(22_000, 31_000, 40), 32_000, 40)  # noqa: S311
+    settings.FREEHOLD_TENANT_PORT_BASE = tenant_port_base()
     return person_make("run@example.com", team_create(name="R", actor="t", now=clock.now()), roles.OWNER)
 
 
