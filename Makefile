@@ -47,6 +47,7 @@ schema: ## refresh docs/openapi.yaml and docs/configuration.md
 test: install ## the whole suite: unit, integration, crash, browser
 	@sh tools/install-chromium
 	@$(PYTHON) tools/install-helm
+	@$(PYTHON) tools/install-weaviate
 	@$(BIN)/python -m pytest -m "not crash"
 	@# Lives that are cut wait for leases most of the time: two of them share the machine.
 	@$(BIN)/python -m pytest -n 2 tests/crash
