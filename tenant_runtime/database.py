@@ -5,12 +5,13 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from tenant_runtime.database_login import Login
 from tenant_runtime.errors import DatabaseUnready
 
 log = logging.getLogger(__name__)
@@ -30,19 +31,27 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 @asynccontextmanager
-async def pool_open(url: str, size: int, *, label: str, prepared: bool = False) -> AsyncIterator[Pool]:
+async def pool_open(login: Login, size: int, *, prepared: bool = False) -> AsyncIterator[Pool]:
     """A pool of autocommitting dict-row connections, or DatabaseUnready when the server does not answer.
 
     `prepared` is for statements over tables no migration of ours changes: a replica of a newer version
     altering a table under a prepared statement would make it fail.
     """
+
+    class LoggedIn(AsyncConnection[DictRow]):
+        """The pool connects by class; each new connection asks the login, whose password may have changed."""
+
+        @classmethod
+        async def connect(cls, conninfo: str = "", **options: Any) -> Self:
+            return await login.connect(super().connect, **options)
+
     pool: Pool = AsyncConnectionPool(
-        url,
+        connection_class=LoggedIn,
         min_size=1,
         max_size=size,
         open=False,
         timeout=5,
-        name=label,
+        name=login.label,
         kwargs={
             "autocommit": True,
             "row_factory": dict_row,
@@ -55,7 +64,9 @@ async def pool_open(url: str, size: int, *, label: str, prepared: bool = False) 
         await pool.open(wait=True, timeout=10)
     except (PoolTimeout, OperationalError) as error:
         await pool.close()
-        raise DatabaseUnready(f"{label}: no connection within 10 s; check the URL and the server") from error
+        raise DatabaseUnready(
+            f"{login.label}: no connection within 10 s; check the address and the server"
+        ) from error
     try:
         yield pool
     finally:

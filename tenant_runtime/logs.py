@@ -44,7 +44,10 @@ def logs_configure(level: str, tenant: str, replica: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for noisy in ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn.access"):
+    # botocore's lines of level debug hold whole answers, and so the database's password.
+    for noisy in (
+        "httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn.access", "boto3", "botocore", "urllib3",
+    ):  # fmt: skip
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []

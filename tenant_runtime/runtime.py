@@ -14,6 +14,7 @@ from tenant_runtime.access.keys import KeyRing
 from tenant_runtime.agents.context import Account, Calls
 from tenant_runtime.agents.loading import Agents
 from tenant_runtime.database import Pool, migration_lock, migrations_apply, pool_open
+from tenant_runtime.database_login import login_open
 from tenant_runtime.engine.bus import Bus
 from tenant_runtime.engine.checkpoints import Checkpoints, checkpointer_make
 from tenant_runtime.engine.executor import Executor
@@ -23,6 +24,7 @@ from tenant_runtime.engine.threads import ThreadRows
 from tenant_runtime.memory.long_term import Document, Embed, IngestCounts, LongTermMemory
 from tenant_runtime.memory.pgvector import PgVectorStore
 from tenant_runtime.memory.short_term import ShortTermMemory, short_term_open
+from tenant_runtime.memory.stores import vector_store_open
 from tenant_runtime.metering.outbox import Outbox
 from tenant_runtime.metering.pusher import Pusher
 from tenant_runtime.metering.storage import storage_report
@@ -96,26 +98,17 @@ async def runtime_open(settings: Settings, agents: Agents) -> AsyncIterator[Runt
     """A serving runtime: migrated, its lost runs given up, its tasks running. StartRefused when it cannot be."""
     begun = time.monotonic()
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(
-            pool_open(settings.database_url, settings.pool_size, label="RUNTIME_DATABASE_URL")
-        )
-        vector_pool = pool
-        if settings.vector_url is not None:
-            vector_pool = await stack.enter_async_context(
-                pool_open(settings.vector_url, max(2, settings.pool_size // 2), label="RUNTIME_VECTOR_URL")
-            )
-        store = PgVectorStore(vector_pool)
+        login = await login_open(settings)
+        pool = await stack.enter_async_context(pool_open(login, settings.pool_size))
+        store = await stack.enter_async_context(vector_store_open(settings, pool))
         # Ten checkpoints a run: their statements are worth preparing, and should not queue behind the others.
-        checkpoint_pool = await stack.enter_async_context(
-            pool_open(settings.database_url, settings.pool_size, label="RUNTIME_DATABASE_URL", prepared=True)
-        )
+        checkpoint_pool = await stack.enter_async_context(pool_open(login, settings.pool_size, prepared=True))
         saver = checkpointer_make(checkpoint_pool)
         async with migration_lock(pool) as conn:
             await migrations_apply(conn)
             await saver.setup()
-        await store.extension_ensure()
 
-        bus = Bus(settings.database_url)
+        bus = Bus(login)
         stack.push_async_callback(bus.close)
         outbox = Outbox(pool, tenant=settings.tenant, replica=settings.replica)
         pusher = Pusher(pool, outbox, url=settings.usage_url, token=settings.usage_token)
@@ -126,7 +119,8 @@ async def runtime_open(settings: Settings, agents: Agents) -> AsyncIterator[Runt
         long_term = LongTermMemory(store)
         # The probe that tells the vectors' size is counted too: the report must equal what the provider bills.
         opening = Account(f"start-{uuid.uuid4()}", "runtime", "start", "1")
-        await long_term.open(embed_metered(model, outbox, opening))
+        embed = embed_metered(model, outbox, opening)
+        await long_term.open(embed)
 
         threads, runs = ThreadRows(pool), RunRows(pool, bus, outbox)
         checkpoints = Checkpoints(pool, saver, agents)
@@ -142,10 +136,12 @@ async def runtime_open(settings: Settings, agents: Agents) -> AsyncIterator[Runt
         )  # fmt: skip
         await bus.open()
         lost = await runs.give_up_lost()
-        stores = (
-            {"postgres": pool} if vector_pool is pool else {"postgres": pool, "vector_store": vector_pool}
-        )
+        # Weaviate and Qdrant do not say how many bytes they hold, so only databases are gauged.
+        stores = {"postgres": pool}
+        if isinstance(store, PgVectorStore) and store.pool is not pool:
+            stores["vector_store"] = store.pool
         for work, name in (
+            (long_term.open_later(embed), "long-term memory"),
             (pusher.run(), "usage pusher"),
             (storage_report(stores, outbox, interval_s=settings.storage_interval_s), "storage gauge"),
             (executor.sweep(), "sweep"),

@@ -15,13 +15,35 @@ OFFLINE_EMBEDDING = "offline-hash-1"
 _NAME = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")
 
 
+_SECRET_ARN = re.compile(r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+$")
+POSTGRES_SCHEMES = ("postgresql", "postgres")
+#: The `s` at the end stands for TLS.
+VECTOR_SCHEMES = ("weaviate", "weaviates", "qdrant", "qdrants")
+
+
+@dataclass(frozen=True)
+class ManagedDatabase:
+    """A Postgres whose password AWS keeps and changes; `ca_file` holds the authorities its certificate is by."""
+
+    secret_arn: str
+    host: str
+    port: int
+    name: str
+    ca_file: Path
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What `serve` needs. Secrets are kept out of `repr`, so that no log line can show them."""
+    """What `serve` needs. Secrets are kept out of `repr`, so that no log line can show them.
 
-    database_url: str = field(repr=False)
+    Exactly one of `database_url` and `managed_database` is set.
+    """
+
+    database_url: str | None = field(repr=False)
+    managed_database: ManagedDatabase | None
     redis_url: str | None = field(repr=False)
     vector_url: str | None = field(repr=False)
+    vector_api_key: str | None = field(repr=False)
     api_key: str | None = field(repr=False)
     admin_key: str | None = field(repr=False)
     tenant: str
@@ -106,15 +128,71 @@ class Reader:
         return value
 
 
+def _database(read: Reader) -> tuple[str | None, ManagedDatabase | None]:
+    """A URL with its password, or where AWS keeps the password; refuses both, and neither."""
+    url = read.url("RUNTIME_DATABASE_URL", POSTGRES_SCHEMES, secret=True)
+    arn, host = read.text("RUNTIME_DATABASE_SECRET_ARN"), read.text("RUNTIME_DATABASE_HOST")
+    port, name = read.integer("RUNTIME_DATABASE_PORT", 5432, 1, 65535), read.text("RUNTIME_DATABASE_NAME")
+    ca_file = read.text("RUNTIME_DATABASE_CA_FILE")
+    parts = {
+        "RUNTIME_DATABASE_SECRET_ARN": arn,
+        "RUNTIME_DATABASE_HOST": host,
+        "RUNTIME_DATABASE_NAME": name,
+        "RUNTIME_DATABASE_CA_FILE": ca_file,
+    }
+    if url is not None:
+        for variable, value in parts.items():
+            if value is not None:
+                raise SettingsInvalid(
+                    f"{variable}: found it beside RUNTIME_DATABASE_URL; wanted one of the two ways"
+                )
+        return url, None
+    if not any(parts.values()):
+        raise SettingsInvalid(
+            "RUNTIME_DATABASE_URL: found nothing; wanted postgresql://user:password@host/db, or "
+            "RUNTIME_DATABASE_SECRET_ARN with the password in AWS"
+        )
+    for variable, value in parts.items():
+        if value is None:
+            raise SettingsInvalid(f"{variable}: found nothing; wanted it, because its counterparts are set")
+    assert arn is not None
+    assert host is not None
+    assert name is not None
+    assert ca_file is not None
+    if not _SECRET_ARN.match(arn):
+        raise SettingsInvalid(
+            f"RUNTIME_DATABASE_SECRET_ARN: found {arn!r}; wanted arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"
+        )
+    if not os.access(ca_file, os.R_OK):
+        raise SettingsInvalid(
+            f"RUNTIME_DATABASE_CA_FILE: found {ca_file!r}, which cannot be read; wanted the certificates of RDS"
+        )
+    return None, ManagedDatabase(arn, host, port, name, Path(ca_file))
+
+
+def _vector_store(read: Reader) -> tuple[str | None, str | None]:
+    url = read.url("RUNTIME_VECTOR_URL", POSTGRES_SCHEMES + VECTOR_SCHEMES, secret=True)
+    key = read.secret("RUNTIME_VECTOR_API_KEY")
+    parts = urlsplit(url or "")
+    by_key = parts.scheme in VECTOR_SCHEMES
+    if key is not None and not by_key:
+        raise SettingsInvalid(
+            "RUNTIME_VECTOR_API_KEY: found one, and no store that takes it; wanted RUNTIME_VECTOR_URL with one of "
+            f"{', '.join(VECTOR_SCHEMES)}"
+        )
+    if by_key and (parts.username is not None or not parts.hostname or parts.path.strip("/") or parts.query):
+        raise SettingsInvalid(
+            f"RUNTIME_VECTOR_URL: found more or less than a host and a port; wanted {parts.scheme}://host:port, and "
+            "the key in RUNTIME_VECTOR_API_KEY"
+        )
+    return url, key
+
+
 def settings_read(environ: Mapping[str, str] | None = None) -> Settings:
     """Reads everything or raises SettingsInvalid with the name, what was found and what is wanted."""
     read = Reader(os.environ if environ is None else environ)
-    postgres = ("postgresql", "postgres")
-    database_url = read.url("RUNTIME_DATABASE_URL", postgres, secret=True)
-    if database_url is None:
-        raise SettingsInvalid(
-            "RUNTIME_DATABASE_URL: found nothing; wanted postgresql://user:password@host/db"
-        )
+    database_url, managed_database = _database(read)
+    vector_url, vector_api_key = _vector_store(read)
     api_key, admin_key = read.secret("RUNTIME_API_KEY"), read.secret("RUNTIME_ADMIN_KEY")
     if api_key is None and admin_key is None:
         raise SettingsInvalid(
@@ -138,8 +216,10 @@ def settings_read(environ: Mapping[str, str] | None = None) -> Settings:
         raise SettingsInvalid("MODEL_NAME: found nothing; wanted the model to ask for at MODEL_BASE_URL")
     return Settings(
         database_url=database_url,
+        managed_database=managed_database,
         redis_url=read.url("RUNTIME_REDIS_URL", ("redis", "rediss", "unix"), secret=True),
-        vector_url=read.url("RUNTIME_VECTOR_URL", postgres, secret=True),
+        vector_url=vector_url,
+        vector_api_key=vector_api_key,
         api_key=api_key,
         admin_key=admin_key,
         tenant=read.name("RUNTIME_TENANT", "local"),

@@ -15,6 +15,7 @@ from typing import Final
 from psycopg import AsyncConnection, Error, sql
 
 from tenant_runtime.database import LOCK_PROCESS
+from tenant_runtime.database_login import Login
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +26,12 @@ _RECONNECT_S: Final = 0.5
 class Bus:
     """`on_cancel(run_id)` and `on_work()` are called for messages of other processes."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, login: Login) -> None:
         self.process_id = uuid.uuid4()
         self.process_lock = self.process_id.int & 0x7FFFFFFF
         self.on_cancel: Callable[[str], None] = lambda run_id: None
         self.on_work: Callable[[], None] = lambda: None
-        self._url = database_url
+        self._login = login
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -88,8 +89,8 @@ class Bus:
                 await asyncio.sleep(_RECONNECT_S)
 
     async def _listen_once(self) -> None:
-        conn = await AsyncConnection.connect(
-            self._url, autocommit=True, connect_timeout=5, keepalives_idle=15
+        conn = await self._login.connect(
+            AsyncConnection.connect, autocommit=True, connect_timeout=5, keepalives_idle=15
         )
         async with conn:
             await conn.execute("SELECT pg_advisory_lock(%s, %s)", [LOCK_PROCESS, self.process_lock])

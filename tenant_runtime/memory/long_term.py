@@ -1,16 +1,25 @@
 """Long-term memory: documents cut, embedded and kept in the vector store; searched by meaning or read by path."""
 
+import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from tenant_runtime.errors import DatabaseUnready, ModelFailed, Unavailable
 from tenant_runtime.memory.chunks import chunks_cut
 from tenant_runtime.memory.vector_store import VectorMatch, VectorRecord, VectorStore
 from tenant_runtime.models.client import Embedded
 
+log = logging.getLogger(__name__)
+
 COLLECTION: Final = "documents"
 EMBED_BATCH: Final = 64
+#: For one try to open; and how long until the next.
+OPEN_S: Final = 10.0
+OPEN_PAUSE_S: Final = 0.5
+OPEN_PAUSE_MAX_S: Final = 30.0
 #: Embeds texts and meters the call; whoever calls knows on whose account.
 Embed = Callable[[list[str]], Awaitable[Embedded]]
 
@@ -58,29 +67,71 @@ class LongTermMemory:
     def __init__(self, store: VectorStore) -> None:
         self.store = store
 
-    async def open(self, embed: Embed) -> None:
-        """Asks the embedding model for its size once and makes the collection to fit."""
-        probe = await embed(["size"])
-        await self.store.ensure(COLLECTION, len(probe.vectors[0]))
+        self._size: int | None = None
+        self.missing: str | None = "it was not opened yet"
+        """Why nothing can be kept or found now; None once the collection is there."""
+
+    async def open(self, embed: Embed) -> bool:
+        """Asks the embedding model for its size once and makes the collection to fit. False when the model or the
+        store does not answer yet; DatabaseUnready when what is there does not fit."""
+        try:
+            async with asyncio.timeout(OPEN_S):
+                if self._size is None:
+                    self._size = len((await embed(["size"])).vectors[0])
+                await self.store.ensure(COLLECTION, self._size)
+        except (Unavailable, ModelFailed) as fault:
+            self.missing = fault.detail
+        except TimeoutError:
+            self.missing = f"no answer within {OPEN_S:g} s"
+        else:
+            self.missing = None
+            return True
+        log.warning("long-term memory does not open yet", extra={"reason": self.missing})
+        return False
+
+    async def open_later(self, embed: Embed) -> None:
+        """Tries until it is open: a model that loads, or a store that starts, need not hold the runtime up."""
+        pause = OPEN_PAUSE_S
+        while self.missing is not None:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, OPEN_PAUSE_MAX_S)
+            try:
+                await self.open(embed)
+            except DatabaseUnready as unready:
+                self.missing = unready.detail
+                log.error("long-term memory does not fit", extra={"reason": unready.detail})
+
+    async def health(self) -> str:
+        """The store's own word; Unavailable while it does not answer, or is not open."""
+        answered = await self.store.health()
+        self._opened()
+        return answered
+
+    def _opened(self) -> None:
+        if self.missing is not None:
+            raise Unavailable(f"long-term memory is not open: {self.missing}", code="memory_not_open")
 
     async def ingest(self, documents: list[Document], embed: Embed) -> IngestCounts:
         """Stores documents; the same path with the same content costs nothing, with other content replaces."""
+        self._opened()
         created = updated = unchanged = chunk_count = 0
         latest = {document.path: document for document in documents}
         for document in latest.values():
             digest = hashlib.sha256(f"{document.title}\0{document.text}".encode()).hexdigest()
             known = await self.store.fetch(COLLECTION, where={"path": document.path}, limit=1)
-            if known and known[0].fields["hash"] == digest:
+            first = known[0].fields if known else {"hash": "", "number": ""}
+            if first["hash"] == digest and first["number"] == "0":
                 unchanged += 1
                 continue
             records = await self._records(document, digest, embed)
-            await self.store.upsert(COLLECTION, records)
+            # The first chunk comes last: while it is missing or old, the document counts as not written.
+            await self.store.upsert(COLLECTION, records[1:])
+            await self.store.upsert(COLLECTION, records[:1])
             if known:
                 # Written first, removed after: a reader never finds the document missing. Chunks whose
                 # number exists in the new version were overwritten, so only the surplus has the old hash.
-                await self.store.delete(
-                    COLLECTION, where={"path": document.path, "hash": known[0].fields["hash"]}
-                )
+                if first["hash"] != digest:
+                    await self.store.delete(COLLECTION, where={"path": document.path, "hash": first["hash"]})
                 updated += 1
             else:
                 created += 1
@@ -103,6 +154,7 @@ class LongTermMemory:
         return records
 
     async def search(self, query: str, embed: Embed, *, limit: int = 6) -> list[Passage]:
+        self._opened()
         vector = (await embed([query])).vectors[0]
         matches = await self.store.query(COLLECTION, vector, limit=limit)
         return [_passage(match) for match in matches if match.score > 0.0]

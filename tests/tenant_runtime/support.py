@@ -23,6 +23,8 @@ from embedded.ports import free_port
 API_KEY = "test-bootstrap-key-0123456789"
 ADMIN_KEY = "test-admin-key-0123456789abc"
 USAGE_TOKEN = "test-usage-token-0123456789"
+#: Longer than a start ever takes; a machine that is busy with other tests needs it.
+START_S = 90
 
 
 @dataclass
@@ -63,9 +65,14 @@ def runtime_environment(database_url: str, **more: str) -> dict[str, str]:
 
 @contextmanager
 def runtime_started(
-    folder: Path, environment: dict[str, str], *, manifest: Path | None = None, workers: int = 1
+    folder: Path,
+    environment: dict[str, str],
+    *,
+    manifest: Path | None = None,
+    workers: int = 1,
+    until: str = "/ready",
 ) -> Iterator[RuntimeProcess]:
-    """`python -m tenant_runtime serve` until it is ready; stopped by SIGTERM at the end."""
+    """`python -m tenant_runtime serve` until `until` answers 200; stopped by SIGTERM at the end."""
     port = free_port()
     argv = [sys.executable, "-m", "tenant_runtime", "serve", "--port", str(port), "--workers", str(workers)]
     if manifest is not None:
@@ -78,7 +85,7 @@ def runtime_started(
         )
     runtime = RuntimeProcess(f"http://127.0.0.1:{port}", process, log)
     try:
-        wait_until(lambda: _ready(runtime), 30, f"runtime to be ready; log: {log}")
+        wait_until(lambda: _answers(runtime, until), START_S, f"runtime to be ready; log: {log}")
         runtime.started_in_s = time.monotonic() - begun
         yield runtime
     finally:
@@ -91,10 +98,10 @@ def runtime_started(
                 raise
 
 
-def _ready(runtime: RuntimeProcess) -> bool:
+def _answers(runtime: RuntimeProcess, path: str) -> bool:
     assert runtime.process.poll() is None, runtime.log.read_text()[-3000:]
     try:
-        return httpx.get(f"{runtime.url}/ready", timeout=5).status_code == 200
+        return httpx.get(f"{runtime.url}{path}", timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -126,14 +133,14 @@ class ModelProcess:
 
 
 @contextmanager
-def model_started() -> Iterator[ModelProcess]:
+def model_started(port: int | None = None) -> Iterator[ModelProcess]:
     """`python -m tenant_runtime model` until the end of the block."""
-    port = free_port()
+    port = port or free_port()
     argv = [sys.executable, "-m", "tenant_runtime", "model", "--port", str(port)]
     process = subprocess.Popen(argv, env=runtime_environment("postgresql://unused/unused"))
     model = ModelProcess(f"http://127.0.0.1:{port}/v1")
     try:
-        wait_until(model.answers, 20, "the model")
+        wait_until(model.answers, START_S, "the model")
         yield model
     finally:
         process.terminate()

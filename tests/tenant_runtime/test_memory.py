@@ -1,56 +1,14 @@
 """Long-term memory over HTTP and in the store, and a runtime whose database role is an ordinary one."""
 
 import uuid
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from embedded.databases import database_ensure
 from embedded.postgres import postgres_url
-from tenant_runtime.database import pool_open
-from tenant_runtime.errors import DatabaseUnready, Unavailable
-from tenant_runtime.memory.pgvector import PgVectorStore
-from tenant_runtime.memory.vector_store import VectorRecord, VectorStore
 from tests.support.services import RunningPostgres
 from tests.tenant_runtime.support import ADMIN_KEY, RuntimeProcess, runtime_environment, runtime_started
-
-
-@pytest.fixture
-async def store(new_database: Callable[[], str]) -> AsyncIterator[VectorStore]:
-    async with pool_open(new_database(), 3, label="test") as pool:
-        made = PgVectorStore(pool)
-        await made.extension_ensure()
-        await made.ensure("things", 3)
-        yield made
-
-
-async def test_the_vector_store_keeps_its_promises(store: VectorStore) -> None:
-    await store.ensure("things", 3)
-    records = [
-        VectorRecord("a", [1.0, 0.0, 0.0], "x axis", {"kind": "axis", "n": "1"}),
-        VectorRecord("b", [0.0, 1.0, 0.0], "y axis", {"kind": "axis", "n": "2"}),
-        VectorRecord("c", [0.9, 0.1, 0.0], "nearly x", {"kind": "other", "n": "3"}),
-    ]
-    await store.upsert("things", records)
-    found = await store.query("things", [1.0, 0.0, 0.0], limit=2)
-    assert [match.id for match in found] == ["a", "c"]
-    assert found[0].score == pytest.approx(1.0)
-    only = await store.query("things", [1.0, 0.0, 0.0], limit=5, where={"kind": "axis"})
-    assert [match.id for match in only] == ["a", "b"]
-    await store.upsert("things", [VectorRecord("a", [0.0, 0.0, 1.0], "moved", {"kind": "axis", "n": "1"})])
-    assert (await store.fetch("things", where={"n": "1"}, limit=5))[0].text == "moved"
-    assert await store.delete("things", where={"kind": "axis"}) == 2
-    with pytest.raises(ValueError, match="refusing"):
-        await store.delete("things", where={})
-    with pytest.raises(ValueError, match="not a collection name"):
-        await store.query('x"; DROP TABLE y; --', [1.0], limit=1)
-    with pytest.raises(DatabaseUnready):
-        await store.ensure("things", 4)
-    with pytest.raises(Unavailable):
-        await store.query("absent", [1.0, 0.0, 0.0], limit=1)
-    assert (await store.health()).startswith("pgvector 0.")
 
 
 async def test_ingest_is_idempotent_and_replaces(runtime: RuntimeProcess) -> None:
