@@ -48,6 +48,7 @@ test: install ## the whole suite: unit, integration, crash, browser
 	@sh tools/install-chromium
 	@$(PYTHON) tools/install-helm
 	@$(PYTHON) tools/install-weaviate
+	@$(PYTHON) tools/install-kubernetes
 	@$(BIN)/python -m pytest -m "not crash"
 	@# Lives that are cut wait for leases most of the time: two of them share the machine.
 	@$(BIN)/python -m pytest -n 2 tests/crash
