@@ -1,4 +1,4 @@
-"""What is told of a plan's assessment: in a sentence, as a failure, and to API clients. Pure."""
+"""What is told of a plan's assessment: in a sentence, and as a failure. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,37 +31,3 @@ def denied_failure(policy: PolicyReport) -> dict[str, Any]:
     shown = told[:_MOST_FINDINGS] + ([f"and {more} more"] if more > 0 else [])
     detail = "\n".join(["Nothing was changed.", *shown])
     return failure("policy_denied", what="The plan was stopped", detail=detail)
-
-
-def cost_representation(assessment: Mapping[str, Any] | None) -> dict[str, Any]:
-    """{monthly_before, monthly_after, currency, unknown}: decimal strings, null before a plan was computed and for work
-    on data alone; `unknown` counts the resources whose price nobody knows, so that the sums are at least this much."""
-    if assessment is None or assessment["cost"] is None:
-        return {"monthly_before": None, "monthly_after": None, "currency": "USD", "unknown": 0}
-    cost = assessment["cost"]
-    return {
-        "monthly_before": cost["monthly_before"],
-        "monthly_after": cost["monthly_after"],
-        "currency": cost["currency"],
-        "unknown": len(cost["unknown"]),
-    }
-
-
-def assessment_representation(assessment: Mapping[str, Any] | None) -> dict[str, Any]:
-    """{policy: {denied, rules, findings}, cost_lines, cost_unknown, prices} of a plan."""
-    if assessment is None:
-        return {
-            "policy": {"denied": False, "rules": [], "findings": []},
-            "cost_lines": [],
-            "cost_unknown": [],
-            "prices": [],
-        }
-    parsed = PlanAssessment.model_validate(assessment)
-    shown = parsed.model_dump(mode="json")
-    cost = shown["cost"] or {"lines": [], "unknown": [], "prices": []}
-    return {
-        "policy": {"denied": bool(parsed.policy.denied), **shown["policy"]},
-        "cost_lines": cost["lines"],
-        "cost_unknown": cost["unknown"],
-        "prices": cost["prices"],
-    }

@@ -119,9 +119,9 @@ def run(job: RunnerJob, reporter: Reporter, decide: Callable[[], RunnerDecision]
             else:
                 stack.preview(on_event=_forward(log, reporter), color="never", diff=True, refresh=job.refresh)
             facts = facts_of(job, stack)
-            judged = plan_assess(job.spec, list(log.planned.values()), job.assessment)
+            judged = plan_assess(job.spec, list(log.plan.planned.values()), job.assessment)
             told = {
-                "plan": log.plan,
+                "plan": log.plan.rows,
                 "facts": facts.model_dump(),
                 "assessment": judged.model_dump(mode="json"),
             }

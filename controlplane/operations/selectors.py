@@ -6,11 +6,11 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from contracts.plan_document import assessment_representation, cost_representation, resources_representation
 from controlplane.accounts.access import Principal
 from controlplane.core.clock import moment_text_or_none
 from controlplane.core.errors import NotFound
 from controlplane.operations import states
-from controlplane.operations.judgement import assessment_representation, cost_representation
 from controlplane.operations.models import Operation, OperationEvent, Stack
 from controlplane.operations.queue import queue_claimable, queue_position, slots_free, waiting_for
 
@@ -102,17 +102,14 @@ def operation_representation(operation: Operation, *, slug: str) -> dict[str, An
 
 
 def plan_representation(operation: Operation) -> dict[str, Any]:
-    """{operation, plan_id, approval, binds_to, summary, policy, cost, cost_lines, cost_unknown, prices, resources:
-    [{urn, type, name, op, diffs}]}; what destroys comes first, and of properties only paths are told."""
-    order = {"delete": 0, "replace": 1, "update": 2, "create": 3}
-    resources = sorted(operation.plan or [], key=lambda r: (order.get(r["op"], 9), r["type"], r["name"]))
+    """{operation, plan_id, approval, binds_to, summary, policy, cost, cost_lines, cost_unknown, prices, resources}."""
     return {
         "operation": str(operation.id),
         "plan_id": (operation.binding or {}).get("plan_id"),
         "summary": operation.plan_summary,
         "approval": {"needed": bool(operation.approval_reason), "reason": operation.approval_reason or None},
         "binds_to": operation.binding,
-        "resources": resources,
+        "resources": resources_representation(operation.plan or []),
         "cost": cost_representation(operation.assessment),
         **assessment_representation(operation.assessment),
     }

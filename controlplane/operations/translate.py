@@ -1,39 +1,17 @@
 """Pure translation of the Pulumi engine's events into ours. Imported by the runner; knows no Django."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pulumi import automation as auto
 
 from contracts.engine import EngineEvent, PlanSummary
-from contracts.planned import PlannedResource, ResourceOp
+from contracts.plan_rows import OPS, PlanRows, op_of, urn_parts
 from controlplane.operations.failures import BY_CODE, cause_of, failure
 
-#: Engine operations, by what they mean to an operator. Replacement steps count once, at `replace`.
-_OPS: dict[str, ResourceOp] = {
-    "create": "create",
-    "update": "update",
-    "replace": "replace",
-    "create-replacement": "replace",
-    "delete-replaced": "replace",
-    "delete": "delete",
-    "discard": "delete",
-    "same": "same",
-    "read": "read",
-    "refresh": "refresh",
-}
 _VERBS = {"preview": "Planning", "up": "Applying", "destroy": "Destroying", "refresh": "Refreshing"}
 _COUNTED = ("create", "update", "replace", "delete", "same")
-
-
-def urn_parts(urn: str) -> tuple[str, str]:
-    """(type, name) of `urn:pulumi:<stack>::<project>::<parent$type>::<name>`."""
-    pieces = urn.split("::")
-    if len(pieces) < 4:
-        return "", urn
-    return pieces[2].split("$")[-1], "::".join(pieces[3:])
 
 
 @dataclass
@@ -41,9 +19,8 @@ class PhaseLog:
     """What one engine run (a preview, an update, a destroy) has said so far."""
 
     phase: str
-    plan: list[dict[str, Any]] = field(default_factory=list)
-    #: The same with inputs, by URN: for policy and prices, which the parent is not to see.
-    planned: dict[str, PlannedResource] = field(default_factory=dict)
+    #: Its inputs are for policy and prices, and not for the parent.
+    plan: PlanRows = field(default_factory=PlanRows)
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     errors: list[dict[str, str]] = field(default_factory=list)
@@ -68,7 +45,7 @@ class PhaseLog:
         return None
 
     def _resource(self, metadata: Any, state: str) -> EngineEvent | None:
-        op = _OPS.get(str(getattr(metadata.op, "value", metadata.op)))
+        op = op_of(metadata)
         if op is None:
             return None
         type_name, name = urn_parts(metadata.urn)
@@ -81,25 +58,10 @@ class PhaseLog:
             "phase": self.phase,
         }
         if state == "planned":
-            diffs = _diffs(metadata)
-            data["diffs"] = diffs
-            self.plan.append({key: data[key] for key in ("urn", "type", "name", "op", "diffs")})
-            self._plan_inputs(metadata, op, type_name, name)
+            data["diffs"] = self.plan.add(metadata)
         if state == "done":
             self._remember(metadata, op, type_name, name)
         return EngineEvent(kind="resource", data=data)
-
-    def _plan_inputs(self, metadata: Any, op: ResourceOp, type_name: str, name: str) -> None:
-        if op in ("read", "refresh"):
-            return
-        known = self.planned.get(metadata.urn)
-        old, new = (getattr(getattr(metadata, side, None), "inputs", None) for side in ("old", "new"))
-        before = old if old is not None else known and known.before
-        # The steps of a replacement each tell a part: the new one has no old, the deleted one no new.
-        after = None if op == "delete" else new if new is not None else known and known.after
-        self.planned[metadata.urn] = PlannedResource(
-            urn=metadata.urn, type=type_name, name=name, op=op, before=before, after=after
-        )
 
     def _remember(self, metadata: Any, op: str, type_name: str, name: str) -> None:
         if op == "delete":
@@ -133,7 +95,7 @@ class PhaseLog:
     def _summary(self, summary: Any) -> EngineEvent:
         counts: dict[str, int] = dict.fromkeys(_COUNTED, 0)
         for raw, count in dict(summary.resource_changes).items():
-            op = _OPS.get(str(getattr(raw, "value", raw)))
+            op = OPS.get(str(getattr(raw, "value", raw)))
             # "create-replacement" and "delete-replaced" are halves of a replacement already counted.
             if op in counts and str(getattr(raw, "value", raw)) not in (
                 "create-replacement",
@@ -147,17 +109,6 @@ class PhaseLog:
             "phase": self.phase,
         }
         return EngineEvent(kind="summary", data=data)
-
-
-def _diffs(metadata: Any) -> list[dict[str, str]]:
-    """Changed properties; values stay out, since a plan is read by more people than secrets are."""
-    detailed: Mapping[str, Any] = getattr(metadata, "detailed_diff", None) or {}
-    if detailed:
-        return [
-            {"path": path, "kind": str(getattr(diff.diff_kind, "value", diff.diff_kind))}
-            for path, diff in sorted(detailed.items())
-        ]
-    return [{"path": path, "kind": "update"} for path in (getattr(metadata, "diffs", None) or [])]
 
 
 def _killed(error: BaseException) -> bool:

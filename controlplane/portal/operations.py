@@ -7,13 +7,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
+from contracts.plan_document import assessment_representation, cost_representation
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require
 from controlplane.core import clock
 from controlplane.core.errors import NotFound
 from controlplane.operations import states
 from controlplane.operations.approvals import operation_approve, operation_reject
-from controlplane.operations.judgement import assessment_representation, cost_representation
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import (
     events_after,
