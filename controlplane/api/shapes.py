@@ -257,6 +257,16 @@ class BillableShape(Shape):
     since = DateTimeField(required=False, allow_null=True, help_text="when it began, as the target saw it")
 
 
+class StackExportShape(Shape):
+    """A stack as a preview elsewhere plans it. Where a secret stood stands a placeholder of its shape."""
+
+    spec = serializers.DictField(help_text="the StackSpec of contracts/stack.py")
+    secrets = serializers.ListField(child=CharField(), help_text="secrets that the program is given, by name")
+    deployment = serializers.DictField(
+        allow_null=True, help_text="the state as the Pulumi CLI exports it; null for a stack without one"
+    )
+
+
 class TenantOutputsShape(Shape):
     """What the stack exports; of secrets only the names."""
 

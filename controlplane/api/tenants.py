@@ -29,6 +29,7 @@ from controlplane.operations import states as kinds
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import operation_representation, operations_visible, stack_of
 from controlplane.tenants import selectors, services, states
+from controlplane.tenants.exporting import stack_export
 from controlplane.tenants.models import Tenant
 
 CHOICES = {"lifecycle": states.LIFECYCLES, "health": states.HEALTHS, "billing": states.STANDINGS}
@@ -294,6 +295,27 @@ class TenantOutputsApi(Api):
     def get(self, request: Request, slug: str) -> Response:
         tenant = selectors.tenant_get(principal=self.principal, slug=slug)
         return Response(selectors.tenant_outputs(tenant=tenant))
+
+
+class TenantStackExportApi(Api):
+    """For previews by another release's program: deploy/ci."""
+
+    scopes = {"GET": roles.OPERATIONS_READ}
+
+    @documented(
+        "tenants_stack_export",
+        "Export a stack without its secrets",
+        tag="tenants",
+        description="Specification and state, for a preview by a program elsewhere. Secrets are placeholders. "
+        "Audited. 409 for a tenant whose stack is gone.",
+        parameters=[SLUG],
+        answers={200: shapes.StackExportShape},
+        problems=[404, 409, 503],
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        tenant = selectors.tenant_get(principal=self.principal, slug=slug)
+        exported = stack_export(principal=self.principal, tenant=tenant, now=clock.now())
+        return Response(exported.model_dump(mode="json"), headers={"Cache-Control": "no-store"})
 
 
 class TenantHealthApi(Api):

@@ -16,6 +16,7 @@ urlpatterns = [
     path("tenants/<str:slug>", tenants.TenantApi.as_view()),
     path("tenants/<str:slug>/resources", tenants.TenantResourcesApi.as_view()),
     path("tenants/<str:slug>/outputs", tenants.TenantOutputsApi.as_view()),
+    path("tenants/<str:slug>/stack/export", tenants.TenantStackExportApi.as_view()),
     path("tenants/<str:slug>/health", tenants.TenantHealthApi.as_view()),
     path("tenants/<str:slug>/timeline", tenants.TenantTimelineApi.as_view()),
     path("tenants/<str:slug>/credentials", tenants.TenantCredentialsApi.as_view()),

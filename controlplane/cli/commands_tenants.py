@@ -78,6 +78,12 @@ def show(slug: str, json_output: JsonFlag = False) -> None:
 
 
 @app.command()
+def export(slug: str) -> None:
+    """A tenant's stack without its secrets, for `freehold preview --program checkout --states FOLDER`."""
+    print_json(api_connect().get(f"tenants/{segment(slug)}/stack/export"))
+
+
+@app.command()
 def update(
     slug: str,
     plan: Annotated[str | None, typer.Option(help="Change to this plan")] = None,

@@ -25,6 +25,11 @@ class PreviewFormat(StrEnum):
     JSON = "json"
 
 
+class PreviewProgram(StrEnum):
+    INSTALLED = "installed"
+    CHECKOUT = "checkout"
+
+
 app = typer.Typer(
     name="freehold",
     help="The control plane for AI agents with dedicated infrastructure per customer.",
@@ -108,16 +113,35 @@ def preview(
         Path | None, typer.Option(help="A folder for the complete plans and the comment, as artifacts")
     ] = None,
     commit: Annotated[str, typer.Option(help="Named in the comment")] = "",
+    program: Annotated[
+        PreviewProgram,
+        typer.Option(
+            help="Whose stack program plans: the control plane's release, or the checked-out commit's"
+        ),
+    ] = PreviewProgram.INSTALLED,
+    checkout: Annotated[
+        Path,
+        typer.Option(help="With --program checkout: where the commit is checked out", show_default=False),
+    ] = Path(),
+    states: Annotated[
+        Path | None,
+        typer.Option(help="With --program checkout: a folder of SLUG.json by `freehold tenants export`"),
+    ] = None,
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait for a plan")] = 900.0,
     json_output: JsonFlag = False,
 ) -> None:
     """What the stack program would change for tenants as they are now. Changes nothing."""
-    from controlplane.cli.commands_preview import previews_run
+    from controlplane.cli.commands_preview import Planner, previews_run
+    from controlplane.cli.previews.checkout import Checkout
 
     if bool(tenant) + all_tenants + changed != 1:
         raise UsageFailure("Say for whom: --tenant SLUG, --all, or --changed.")
+    by_checkout = program is PreviewProgram.CHECKOUT
+    if states is not None and not by_checkout:
+        raise UsageFailure("--states belongs to --program checkout.")
     previews_run(
         tenant,
+        planner=Planner(Checkout(checkout.absolute()) if by_checkout else None, states),
         changed_only=changed,
         format="json" if json_output else format.value,
         exit_code=exit_code,

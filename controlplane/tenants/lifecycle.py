@@ -37,13 +37,7 @@ class TenantSubject:
         return stack_spec_of(operation.tenant, kind=operation.kind)
 
     def secrets(self, *, operation: Operation) -> StackSecrets:
-        sealed = credentials_read(operation.tenant)
-        return StackSecrets(
-            usage_token=sealed["usage_token"],
-            runtime_admin_key=sealed["runtime_admin_key"],
-            model_api_key=settings.MODEL_API_KEY or None,
-            password_seed=sealed.get("password_seed"),
-        )
+        return stack_secrets_of(operation.tenant)
 
     def started(self, *, operation: Operation, now: datetime) -> None:
         self._move(operation, "started", now)
@@ -133,6 +127,17 @@ class TenantSubject:
             from controlplane.tenants.services import tenant_credentials_forget
 
             tenant_credentials_forget(tenant=current, actor="executor", now=now)
+
+
+def stack_secrets_of(tenant: Tenant) -> StackSecrets:
+    """What its program is given beside the specification."""
+    sealed = credentials_read(tenant)
+    return StackSecrets(
+        usage_token=sealed["usage_token"],
+        runtime_admin_key=sealed["runtime_admin_key"],
+        model_api_key=settings.MODEL_API_KEY or None,
+        password_seed=sealed.get("password_seed"),
+    )
 
 
 def protection_check(tenant: Tenant) -> None:

@@ -36,7 +36,12 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def job(
-    freehold: RunningFreehold, forge: Forge, checkout: Path, arguments: str
+    freehold: RunningFreehold,
+    forge: Forge,
+    checkout: Path,
+    arguments: str,
+    program: str = "installed",
+    key: str = "",
 ) -> "subprocess.CompletedProcess[str]":
     event = checkout.parent / "event.json"
     event.write_text(json.dumps({"pull_request": {"number": 7}}))
@@ -44,8 +49,9 @@ def job(
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "HOME": str(checkout.parent),
         "FREEHOLD_API_URL": freehold.up["api_url"].removesuffix("/api/v1"),
-        "FREEHOLD_API_KEY": freehold.up["api_key"],
+        "FREEHOLD_API_KEY": key or freehold.up["api_key"],
         "FREEHOLD_PREVIEW_ARGS": arguments,
+        "FREEHOLD_PROGRAM": program,
         **forge.github(str(event)),
     }
     script = ROOT / "deploy" / "ci" / "preview.sh"

@@ -12,10 +12,12 @@ MARKER = "<!-- freehold-preview -->"
 #: GitHub takes 65,536 characters in a comment.
 LIMIT = 60_000
 _ROWS = 100
+#: What a plan by a commit's own program cannot tell.
+CHECKOUT_NOTE = "Planned by this commit's program on the exported states; changes of secrets are not shown."
 _ARTIFACT = "the complete plans are in the artifact `freehold-preview`"
 
 
-def preview_comment(found: Grouped, *, commit: str = "") -> str:
+def preview_comment(found: Grouped, *, commit: str = "", note: str = "") -> str:
     """What would change for whom, what is lost first, then policy, cost, and the order to roll it out in."""
     head = [MARKER, "## Freehold preview", "", _sentence(found, commit)]
     cost = delta_text(found.tenants)
@@ -29,6 +31,8 @@ def preview_comment(found: Grouped, *, commit: str = "") -> str:
     tail = [f"No changes: {_slugs(found.same)}."] if found.same else []
     if found.groups:
         tail.append(f"Order of a rollout: {_slugs(found.changing)}; production comes last.")
+    if note:
+        tail.append(f"\n{note}")
     room = LIMIT - len("\n".join([*head, "", *tail])) - 200
     details, left_out = [], 0
     for number, group in enumerate(found.groups, 1):

@@ -27,7 +27,7 @@ def previews_fetch(
 ) -> list[Fetched]:
     """For these tenants, or for all that have a stack. All are asked for first: the control plane runs as many at
     once as it may. One that fails is among the results with its error, and holds up no other."""
-    tenants = [api.get(f"tenants/{segment(slug)}") for slug in slugs] if slugs is not None else _all(api)
+    tenants = tenants_chosen(api, slugs)
     asked: list[tuple[dict[str, Any], str, str]] = []
     for tenant in tenants:
         try:
@@ -40,6 +40,13 @@ def previews_fetch(
         found.append(_one(api, tenant, operation_id, error, timeout_s))
         told(f"{number} of {len(asked)}: {tenant['slug']}")
     return found
+
+
+def tenants_chosen(api: Api, slugs: Sequence[str] | None) -> list[dict[str, Any]]:
+    """The tenants of these slugs, or all that have a stack."""
+    if slugs is not None:
+        return [api.get(f"tenants/{segment(slug)}") for slug in slugs]
+    return [tenant for tenant in api.pages("tenants") if tenant["lifecycle"] not in _WITHOUT]
 
 
 def _one(api: Api, tenant: dict[str, Any], operation_id: str, error: str, timeout_s: float) -> Fetched:
@@ -58,7 +65,3 @@ def _one(api: Api, tenant: dict[str, Any], operation_id: str, error: str, timeou
     return Fetched(
         TenantPreview(slug=slug, production=production, error=error), {"tenant": slug, "error": error}
     )
-
-
-def _all(api: Api) -> list[dict[str, Any]]:
-    return [tenant for tenant in api.pages("tenants") if tenant["lifecycle"] not in _WITHOUT]

@@ -75,6 +75,8 @@ def active(acme: Acme, monkeypatch: pytest.MonkeyPatch) -> Acme:
         return httpx.Response(200, json={"api_key": "rk_made_up"}, request=httpx.Request("POST", url))
 
     monkeypatch.setattr("controlplane.tenants.services.httpx.post", issue)
+    # The CLI takes a second for each request; test_stack_export.py has it read a real state.
+    monkeypatch.setattr("controlplane.tenants.exporting.state_export", lambda **kwargs: None)
     Tenant.objects.update(lifecycle="active", runtime_url="http://127.0.0.1:21003")
     return acme
 
