@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 
 from embedded.ports import free_port
+from tests.support.providers.aws.account import session_with
 from tests.support.providers.aws.inventory import Remaining, everything_tagged
 from tests.support.providers.aws.store import STORE_VARIABLE, Store
 from tests.support.providers.serving import ROOT, executable_write
@@ -21,7 +21,7 @@ from tests.support.providers.serving import ROOT, executable_write
 #: moto's account when nobody assumes a role of another one.
 ACCOUNT_ID = "123456789012"
 REGION = "eu-central-1"
-_READY_WAIT_S = 60.0
+_READY_WAIT_S = 170.0
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,13 @@ class AwsAccounts:
         return f"{self.executables}{os.pathsep}{others}"
 
     def client(self, service: str, *, region: str = REGION, account_id: str = ACCOUNT_ID) -> Any:
-        session = boto3.Session("123456789012", "standin", region_name=region)
+        session = session_with("standin", "standin", region=region)
         if account_id != ACCOUNT_ID:
-            sts = session.client("sts", endpoint_url=self.endpoint)
-            given = sts.assume_role(
+            given = session.client("sts", endpoint_url=self.endpoint).assume_role(
                 RoleArn=f"arn:aws:iam::{account_id}:role/anybody", RoleSessionName="test"
             )["Credentials"]
-            session = boto3.Session(
-                given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=region
-            )
+            keys = given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
+            session = session_with(*keys, region=region)
         return session.client(service, endpoint_url=self.endpoint)  # type: ignore[call-overload]
 
     def everything_tagged(

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.loaders import Loader
 
 from tests.support.providers.aws.gaps import trust_check
 from tests.support.providers.aws.store import Store
 from tests.support.providers.serving import Refused
 
 Values = dict[str, Any]
+_LOADER = Loader()
 _CLIENT = Config(retries={"max_attempts": 1}, connect_timeout=5, read_timeout=30, parameter_validation=True)
 
 
@@ -37,12 +40,8 @@ class Account:
         region = settings.get("region")
         if not region:
             raise Refused("the provider aws needs a region")
-        session = boto3.Session(
-            aws_access_key_id=settings.get("accessKey", "123456789012"),
-            aws_secret_access_key=settings.get("secretKey", "standin"),
-            aws_session_token=settings.get("token"),
-            region_name=region,
-        )
+        key, secret = settings.get("accessKey", "standin"), settings.get("secretKey", "standin")
+        session = session_with(key, secret, settings.get("token"), region=region)
         for role in settings.get("assumeRoles") or []:
             session = _assumed(session, role, region)
         account_id = session.client("sts", config=_CLIENT).get_caller_identity()["Account"]
@@ -78,6 +77,13 @@ class Account:
         return f"{self.account_id}/{self.region}"
 
 
+def session_with(key: str, secret: str, token: str | None = None, *, region: str) -> boto3.Session:
+    """Sessions share what was read of AWS's models: reading them takes longer than all calls of a test."""
+    inner = botocore.session.Session()
+    inner.register_component("data_loader", _LOADER)
+    return boto3.Session(key, secret, token, region, botocore_session=inner)
+
+
 def settings_read(arguments: Mapping[str, Any]) -> Values:
     """The provider's settings; the SDK sends what is not a string as JSON text."""
     read = {}
@@ -99,11 +105,7 @@ def _assumed(session: boto3.Session, role: Values, region: str) -> boto3.Session
         given = session.client("sts", config=_CLIENT).assume_role(**asked)["Credentials"]
     except ClientError as error:
         raise Refused(f"cannot assume the role {role['roleArn']}: {error}") from error
-    assumed = boto3.Session(
-        aws_access_key_id=given["AccessKeyId"],
-        aws_secret_access_key=given["SecretAccessKey"],
-        aws_session_token=given["SessionToken"],
-        region_name=region,
-    )
+    keys = given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
+    assumed = session_with(*keys, region=region)
     trust_check(assumed.client("iam", config=_CLIENT), role["roleArn"], role.get("externalId"))
     return assumed

@@ -21,6 +21,7 @@ from tests.support.providers.aws.handler import (
     truth,
     unpaired,
 )
+from tests.support.providers.serving import Refused
 
 
 class Ec2Handler(Handler):
@@ -429,7 +430,7 @@ class VpcEndpoint(Ec2Handler):
 
     def create(self, aws: Account, inputs: Values) -> str:
         if f".{aws.region}." not in inputs["serviceName"] + ".":
-            raise LookupError(f"InvalidServiceName: {inputs['serviceName']} is not in {aws.region}")
+            raise Refused(f"InvalidServiceName: {inputs['serviceName']} is not in {aws.region}")
         orders.security_groups_exist(aws, inputs.get("securityGroupIds", []))
         answer = aws.client("ec2").create_vpc_endpoint(
             **arguments(inputs, self._NAMES | self._PLACES), TagSpecifications=self.specification(inputs)
@@ -504,7 +505,7 @@ class FlowLog(Ec2Handler):
             TagSpecifications=self.specification(inputs),
         )
         if answer.get("Unsuccessful"):
-            raise LookupError(f"CreateFlowLogs: {answer['Unsuccessful'][0]['Error']['Message']}")
+            raise Refused(f"CreateFlowLogs: {answer['Unsuccessful'][0]['Error']['Message']}")
         return str(answer["FlowLogIds"][0])
 
     def read(self, aws: Account, identifier: str, state: Values) -> Values | None:
