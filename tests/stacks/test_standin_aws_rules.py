@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from tests.support.aws_account import ACCOUNT_ID, REGION, AwsAccounts
 from tests.support.providers.aws.account import Account, settings_read
-from tests.support.providers.aws.command import TOKEN_FILE_VARIABLE
+from tests.support.providers.aws.kubeconfig import KUBECONFIG_VARIABLE
 from tests.support.providers.aws.provider import handler_of, input_failures
 from tests.support.providers.aws.types import HANDLERS, PROVEN_BY
 from tests.support.providers.serving import Refused
@@ -491,13 +491,29 @@ def test_a_tenants_things_are_found_in_every_service(
     assert aws_accounts.everything_tagged("globex") == []
 
 
-def test_a_kubeconfig_gets_its_token(aws_accounts: AwsAccounts, tmp_path: Path) -> None:
-    token = tmp_path / "token"
-    token.write_text("of-the-test\n")
+KUBECONFIG = """
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:6443", certificate-authority-data: Q0E=}}]
+users: [{name: u, user: {token: of-the-test}}]
+"""
+
+
+def test_a_cluster_answers_with_the_tests_own_api_server(
+    aws_accounts: AwsAccounts,
+    account: Account,
+    cluster: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(KUBECONFIG)
+    monkeypatch.setenv(KUBECONFIG_VARIABLE, str(kubeconfig))
+    seen = HANDLERS[CLUSTER].read(account, cluster, {})
+    assert seen is not None
+    assert (seen["endpoint"], seen["certificateAuthority"]) == ("https://127.0.0.1:6443", {"data": "Q0E="})
     command = [str(aws_accounts.executables / "aws"), "--region", REGION]
     said = subprocess.run(
         [*command, "eks", "get-token", "--cluster-name", "acme", "--output", "json"],
-        env={TOKEN_FILE_VARIABLE: str(token)},
+        env={KUBECONFIG_VARIABLE: str(kubeconfig)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -2,12 +2,9 @@
 
 import argparse
 import json
-import os
 import sys
-from pathlib import Path
 
-#: The environment variable that names the file with the token of the test's API server.
-TOKEN_FILE_VARIABLE = "STANDIN_EKS_TOKEN_FILE"
+from tests.support.providers.aws.kubeconfig import KUBECONFIG_VARIABLE, token_of_test
 
 
 def run() -> int:
@@ -22,15 +19,15 @@ def run() -> int:
     get_token.add_argument("--region")
     get_token.add_argument("--output")
     parser.parse_args()
-    path = os.environ.get(TOKEN_FILE_VARIABLE)
-    if path is None:
-        print(f"aws: {TOKEN_FILE_VARIABLE} names no file with a token", file=sys.stderr)
+    token = token_of_test()
+    if token is None:
+        print(f"aws: {KUBECONFIG_VARIABLE} names no kubeconfig with a token", file=sys.stderr)
         return 255
     credential = {
         "apiVersion": "client.authentication.k8s.io/v1beta1",
         "kind": "ExecCredential",
         "spec": {},
-        "status": {"token": Path(path).read_text().strip()},
+        "status": {"token": token},
     }
     print(json.dumps(credential))
     return 0

@@ -1,23 +1,17 @@
 """Kubernetes clusters: moto has the cluster and its node groups, the store has the rest."""
 
 import base64
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
-
-import yaml
 
 from tests.support.providers.aws import orders
 from tests.support.providers.aws.account import Account, Values
 from tests.support.providers.aws.gaps import forgotten_get, forgotten_put, forgotten_remove
 from tests.support.providers.aws.handler import Handler, StoredHandler, arguments, found, shown
+from tests.support.providers.aws.kubeconfig import server_of_test
 from tests.support.providers.serving import Refused
-
-#: The environment variable that names a kubeconfig: clusters then answer with its address and authority.
-KUBECONFIG_VARIABLE = "STANDIN_EKS_KUBECONFIG"
 
 _NAME = re.compile(r"[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
 _AMI_TYPES = frozenset(
@@ -486,16 +480,12 @@ def _cluster_security_group(aws: Account, name: str, vpc_id: str) -> str:
 
 
 def _endpoint(cluster: Values) -> tuple[str, str]:
-    """Address and certificate authority (base64): of a real API server when a test has one."""
-    path = os.environ.get(KUBECONFIG_VARIABLE)
-    if path is None:
-        authority = cluster["certificateAuthority"]["data"]
-        return cluster["endpoint"], base64.b64encode(authority.encode()).decode()
-    server = yaml.safe_load(Path(path).read_text())["clusters"][0]["cluster"]
-    data = server.get("certificate-authority-data")
-    if data is None and "certificate-authority" in server:
-        data = base64.b64encode(Path(server["certificate-authority"]).read_bytes()).decode()
-    return server["server"], data or ""
+    """Address and certificate authority (base64)."""
+    server = server_of_test()
+    if server is not None:
+        return server
+    authority = cluster["certificateAuthority"]["data"]
+    return cluster["endpoint"], base64.b64encode(authority.encode()).decode()
 
 
 def _one_minor_up(name: str, old: str | None, new: str | None) -> None:
