@@ -256,6 +256,26 @@ def test_a_group_that_another_names_stays(make: Make, delete: Callable[..., None
     delete(GROUP, one)
 
 
+def test_a_route_to_a_transit_gateway_needs_its_attachment(
+    make: Make, delete: Callable[..., None], account: Account, vpc: str, subnets: list[str]
+) -> None:
+    gateway = account.client("ec2").create_transit_gateway()["TransitGateway"]["TransitGatewayId"]
+    table = make("aws:ec2/routeTable:RouteTable", vpcId=vpc)
+    route = {"routeTableId": table, "destinationCidrBlock": "10.200.0.0/16", "transitGatewayId": gateway}
+    with pytest.raises(Refused, match=f"{vpc} is not attached to {gateway}"):
+        make("aws:ec2/route:Route", **route)
+    attachment_type = "aws:ec2transitgateway/vpcAttachment:VpcAttachment"
+    attachment = make(attachment_type, transitGatewayId=gateway, vpcId=vpc, subnetIds=subnets)
+    seen = HANDLERS[attachment_type].read(account, attachment, {})
+    assert seen is not None
+    assert seen["tagsAll"] == TAGS
+    there = make("aws:ec2/route:Route", **route)
+    with pytest.raises(Refused, match=f"DependencyViolation: .* transit gateway attachment {attachment}"):
+        delete(SUBNET, subnets[0])
+    delete("aws:ec2/route:Route", there)
+    delete(attachment_type, attachment)
+
+
 def test_a_cluster_goes_last(
     make: Make, delete: Callable[..., None], account: Account, cluster: str, subnets: list[str]
 ) -> None:

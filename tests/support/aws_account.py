@@ -94,8 +94,9 @@ def aws_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AwsAccounts
         _wait(process, accounts.endpoint, folder / "moto.log")
         yield accounts
     finally:
-        process.terminate()
-        process.wait(10)
+        # It has nothing to finish: all it knows is in its memory.
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture

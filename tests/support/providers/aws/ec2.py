@@ -581,9 +581,11 @@ class TransitGatewayAttachment(Ec2Handler):
             TransitGatewayId=inputs["transitGatewayId"],
             VpcId=inputs["vpcId"],
             SubnetIds=inputs["subnetIds"],
-            TagSpecifications=self.specification(inputs),
         )
-        return str(answer["TransitGatewayVpcAttachment"]["TransitGatewayAttachmentId"])
+        attachment_id = str(answer["TransitGatewayVpcAttachment"]["TransitGatewayAttachmentId"])
+        # moto looks for the tags of the creation under another type's name.
+        self.tag(aws, attachment_id, {}, inputs["tagsAll"], [])
+        return attachment_id
 
     def read(self, aws: Account, identifier: str, state: Values) -> Values | None:
         answer = found(
