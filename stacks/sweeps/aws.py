@@ -9,9 +9,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from contracts.names import name_of
 from contracts.stack import StackSpec
 from stacks.components.aws.site import TENANT_TAG
-from stacks.components.names import name_of
 from stacks.sweeps.session import LIMITS, account_session
 
 #: Refusals that say "it is in use yet" or "it is gone": the next attempt sees.

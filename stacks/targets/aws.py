@@ -152,6 +152,8 @@ def _cluster_site(
         # New passwords change objects in place: by default the provider makes each anew.
         enable_secret_mutable=True,
         enable_config_map_mutable=True,
+        # The stack is the truth: what was changed by hand is put right, not argued about.
+        enable_patch_force=True,
         # What is in the cluster goes before its machines and add-ons: whoever ends objects and volumes runs there.
         opts=pulumi.ResourceOptions(depends_on=[*cluster.access, *nodes.ready, *addons]),
     )

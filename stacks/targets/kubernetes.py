@@ -47,6 +47,8 @@ def program(spec: StackSpec, secrets: StackSecrets) -> Callable[[], None]:
                 # New passwords change objects in place: by default the provider makes each anew.
                 enable_secret_mutable=True,
                 enable_config_map_mutable=True,
+                # The stack is the truth: what was changed by hand is put right, not argued about.
+                enable_patch_force=True,
             ),
             credentials=spec.credentials,
             suspended=spec.suspended,

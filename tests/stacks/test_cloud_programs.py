@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
+from contracts.names import name_of
 from contracts.placement import AwsPlacement
 from contracts.planned import PlannedResource
 from contracts.stack import CacheSize, GpuSize, PostgresSize, StackSpec, VectorStoreSize
-from stacks.components.names import name_of
 from stacks.components.passwords import Passwords
 from stacks.errors import InputInvalid, TargetUnknown
 from stacks.policy.evaluate import policy_evaluate
 from stacks.policy.model import Planned
 from stacks.policy.rules import BUILT_IN
+from stacks.policy.rules.gpus import gpus_within_plan
 from stacks.reading import at, containers, pod_spec
 from stacks.targets import TEARDOWNS, target_existing, target_program
 from tests.stacks.monitor import Registered, registered
@@ -205,6 +206,27 @@ def test_a_capacity_block_stands_in_the_template_alone() -> None:
     assert template["instanceMarketOptions"]["marketType"] == "capacity-block"
     target = template["capacityReservationSpecification"]["capacityReservationTarget"]
     assert target["capacityReservationId"] == reservation
+
+
+@pytest.mark.parametrize(("paid", "denied"), [(8, False), (4, True)])
+def test_the_gpus_of_a_capacity_block_are_counted(paid: int, denied: bool) -> None:
+    gpu = GpuSize(
+        count=8,
+        instance_type="p5.48xlarge",
+        capacity="capacity_block",
+        capacity_reservation_id="cr-0123456789abcdef0",
+    )
+    found = built(cloud_spec("aws", gpu=gpu))
+    judged = policy_evaluate(
+        Planned(spec=cloud_spec("aws", gpu=GpuSize(count=paid)), resources=tuple(found.resources)),
+        rules=[gpus_within_plan],
+        exceptions=[],
+        today=date(2026, 11, 21),
+    )
+    assert [each.name for each in judged.denied if each.type.startswith("aws:")] == (
+        ["nodes-gpu"] if denied else []
+    )
+    assert not [each for each in judged.findings if each.undecided]
 
 
 def test_the_database_is_protected_until_the_stack_is_torn_down() -> None:

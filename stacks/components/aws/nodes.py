@@ -137,7 +137,8 @@ class AwsNodes(pulumi.ComponentResource):
             cluster_name=self._cluster.name,
             node_role_arn=self._role_arn,
             subnet_ids=self._network.subnet_ids,
-            launch_template={"id": template.id, "version": template.latest_version.apply(str)},
+            # By its name, which a plan knows: its disks have a price.
+            launch_template={"name": template.name, "version": template.latest_version.apply(str)},
             update_config={"max_unavailable": 1},
             tags=site.tags(site.name(pool)),
             opts=site.options(

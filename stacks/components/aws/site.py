@@ -7,8 +7,8 @@ from typing import Any
 
 import pulumi
 
+from contracts.names import name_of
 from contracts.placement import AwsPlacement
-from stacks.components.names import name_of
 
 TENANT_TAG = "freehold:tenant"
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from contracts.names import name_of
 from stacks.components.cluster.site import GPU_RESOURCE, ClusterSite, Manifest
-from stacks.components.names import name_of
 
 HTTPS = 443
 

@@ -17,7 +17,7 @@ from stacks.components.cluster.pods import (
     scratch,
     secret_volume,
 )
-from stacks.components.cluster.site import ClusterSite
+from stacks.components.cluster.site import TENANT_LABEL, ClusterSite
 
 PORT = 8123
 HTTP = 80
@@ -139,9 +139,13 @@ class ClusterRuntime(pulumi.ComponentResource):
             "maxReplicas": REPLICAS_MOST,
             "metrics": [
                 {
-                    "type": "Pods",
-                    "pods": {
-                        "metric": {"name": "freehold_runtime_queued_runs"},
+                    # Each pod tells the whole queue: an external metric is taken once and shared out.
+                    "type": "External",
+                    "external": {
+                        "metric": {
+                            "name": "freehold_runtime_queued_runs",
+                            "selector": {"matchLabels": {TENANT_LABEL: self._site.slug}},
+                        },
                         "target": {"type": "AverageValue", "averageValue": str(QUEUED_RUNS_PER_POD)},
                     },
                 },
@@ -160,7 +164,6 @@ class ClusterRuntime(pulumi.ComponentResource):
             "PYTHONUNBUFFERED": "1",
             "HOME": "/tmp",  # noqa: S108 - the pod's own, an emptyDir
             "RUNTIME_TENANT": site.slug,
-            "RUNTIME_STATE_DIR": "/state",
             "RUNTIME_DRAIN_S": str(_DRAIN_S),
             "MODEL_NAME": self._args.model or config.model,
             **self._args.environment,
@@ -200,7 +203,6 @@ class ClusterRuntime(pulumi.ComponentResource):
             "securityContext": CONTAINER_SECURITY,
             "volumeMounts": [
                 {"name": "credentials", "mountPath": "/run/credentials", "readOnly": True},
-                {"name": "state", "mountPath": "/state"},
                 {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
             ],
         }  # fmt: skip
@@ -219,7 +221,6 @@ class ClusterRuntime(pulumi.ComponentResource):
             "containers": [container],
             "volumes": [
                 secret_volume("credentials", self._name),
-                scratch("state", size="64Mi"),
                 scratch(),
             ],
         }

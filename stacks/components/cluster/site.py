@@ -6,8 +6,8 @@ from typing import Any
 
 import pulumi
 
+from contracts.names import name_of
 from contracts.placement import ClusterSettings
-from stacks.components.names import name_of
 
 #: Label of every object, and key of the taint and the label of the tenant's GPU nodes.
 TENANT_LABEL = "freehold.dev/tenant"

@@ -12,6 +12,8 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 PROVISIONER = "volumes.tests.freehold.dev"
+#: Drivers of clouds that it plays as well: a program may bring a class of its own.
+PLAYED = (PROVISIONER, "ebs.csi.aws.com")
 #: As a cloud's class: a volume is made where the first pod that uses it was scheduled.
 DEFAULT_CLASS = "standard"
 IMMEDIATE_CLASS = "immediate"
@@ -33,6 +35,7 @@ class Provisioner:
 
     def __init__(self, api: client.ApiClient) -> None:
         self._core = client.CoreV1Api(api)
+        self._storage = client.StorageV1Api(api)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="volume-provisioner", daemon=True)
 
@@ -54,20 +57,19 @@ class Provisioner:
             self._stopped.wait(max(_POLL_S, 2 * (time.monotonic() - started)))
 
     def _look(self) -> None:
+        waiting = {
+            each.metadata.name: each.volume_binding_mode == "WaitForFirstConsumer"
+            for each in self._storage.list_storage_class().items
+            if each.provisioner in PLAYED
+        }
         for claim in self._core.list_persistent_volume_claim_for_all_namespaces().items:
-            if claim.status.phase == "Pending" and self._is_to_be_served(claim):
+            if claim.status.phase == "Pending" and _is_to_be_served(claim, waiting):
                 self._provision(claim)
         for volume in self._core.list_persistent_volume().items:
             ours = (volume.metadata.annotations or {}).get(_PROVISIONED_BY) == PROVISIONER
             released = volume.status.phase == "Released"
             if ours and released and volume.spec.persistent_volume_reclaim_policy == "Delete":
                 self._core.delete_persistent_volume(volume.metadata.name)
-
-    def _is_to_be_served(self, claim: Any) -> bool:
-        annotations = claim.metadata.annotations or {}
-        waits = claim.spec.storage_class_name == DEFAULT_CLASS
-        ours = claim.spec.storage_class_name in (DEFAULT_CLASS, IMMEDIATE_CLASS)
-        return ours and not claim.spec.volume_name and (not waits or _SELECTED_NODE in annotations)
 
     def _provision(self, claim: Any) -> None:
         name = f"pvc-{claim.metadata.uid}"
@@ -105,3 +107,11 @@ def _storage_class(name: str, binding: str, *, default: bool) -> dict[str, Any]:
         "reclaimPolicy": "Delete",
         "allowVolumeExpansion": True,
     }
+
+
+def _is_to_be_served(claim: Any, waiting: dict[str, bool]) -> bool:
+    """`waiting`: classes that are served -> whether they wait for the first pod to be put on a machine."""
+    name = claim.spec.storage_class_name
+    if name not in waiting or claim.spec.volume_name:
+        return False
+    return not waiting[name] or _SELECTED_NODE in (claim.metadata.annotations or {})

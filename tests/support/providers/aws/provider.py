@@ -253,7 +253,8 @@ def _canonical(value: Any, *, unordered: bool) -> str:
             return {name: settled(each) for name, each in part.items()}
         if isinstance(part, list):
             parts = [settled(each) for each in part]
-            return sorted(parts, key=json.dumps) if unordered else parts
+            # Keys arrive in any order: without sorting them too, equal lists would be told apart now and then.
+            return sorted(parts, key=lambda one: json.dumps(one, sort_keys=True)) if unordered else parts
         return part
 
     return json.dumps(settled(value), sort_keys=True)
