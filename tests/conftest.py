@@ -43,6 +43,13 @@ from django.conf import settings as django_settings  # noqa: E402
 django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Workers begin as this process began: with the settings named already, Django would load there before this
+    file has started servers of the worker's own, and use those of the process that only hands tests out."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+
+
 def pytest_unconfigure() -> None:
     _services.stop()
 
