@@ -5,6 +5,7 @@ No engine, no provider: for what a program asks for. What comes of it is the eng
 
 import contextvars
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +48,9 @@ def registered(program: Callable[[], None]) -> Registered:
         mocks.set_mocks(found, project="freehold", stack="test", preview=False)
         mocks.test(program)()
 
-    contextvars.copy_context().run(run)
+    # In a thread of its own: a browser test of the same run leaves an event loop running in this one.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        thread.submit(contextvars.copy_context().run, run).result()
     return found
 
 

@@ -99,6 +99,8 @@ def test_a_rotation_under_load_fails_no_request_and_ends_every_old_credential(ho
     assert (tenant.lifecycle, tenant.health) == ("active", "healthy")
     fresh = credentials_read(tenant)
     assert set(fresh) == set(sealed)
+    # The seed is for the tenant's life: each generation of passwords is derived from it anew.
+    assert fresh.pop("password_seed") == sealed.pop("password_seed")
     assert not set(fresh.values()) & set(sealed.values())
     tenant_credentials_issue(principal=house.owner.principal, tenant=tenant, name="u", now=clock.now())
     assert house.done(tenant, states.UPDATE).plan_summary["update"] == 0

@@ -87,7 +87,7 @@ def test_suspend_leaves_no_runtime_and_no_gpu_and_resume_brings_the_same_data_ba
     assert gpu.span.upper < recorded.started_at, "the moment is the machine's, not the record's"
     assert len([span for span in spans(tenant, "database_hours") if span.span.upper is None]) == 3
     verified = operation.steps.get(name=states.STEP_VERIFY).detail
-    assert "no process of the runtime, no GPU" in verified
+    assert "nothing of the runtime runs, no GPU is held" in verified
     with psycopg.connect(database) as connection:
         assert connection.execute("SELECT count(*) FROM threads").fetchone() == (1,)
 
