@@ -3,6 +3,7 @@
 No engine, no provider: for what a program asks for. What comes of it is the engine tests' business.
 """
 
+import asyncio
 import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -45,8 +46,11 @@ def registered(program: Callable[[], None]) -> Registered:
     found = Registered()
 
     def run() -> None:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
         mocks.set_mocks(found, project="freehold", stack="test", preview=False)
         mocks.test(program)()
+        loop.close()
 
     # In a thread of its own: a browser test of the same run leaves an event loop running in this one.
     with ThreadPoolExecutor(max_workers=1) as thread:
