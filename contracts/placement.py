@@ -13,7 +13,7 @@ from contracts.base import Contract
 Port = Annotated[int, Field(ge=1024, le=65535)]
 #: An image named by digest: a tag can be moved to another image.
 Image = Annotated[str, Field(pattern=r"^[^\s@]+@sha256:[0-9a-f]{64}$")]
-#: An IPv4 network in CIDR notation; the programs check what it must hold (stacks/inputs/).
+#: An IPv4 network in CIDR notation; the programs check what it must hold (stacks/targets/checks.py).
 Cidr = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){3}/\d{1,2}$")]
 
 

@@ -42,11 +42,6 @@ def aws_check(spec: StackSpec, place: AwsPlacement) -> None:
     )
 
 
-def gpu_nodes(size: GpuSize) -> int:
-    """Machines that hold the GPUs asked for; 0 for none. The size must have been checked."""
-    return size.count // GPUS_OF_INSTANCE[size.instance_type] if size.count else 0
-
-
 def _refuse(spec: StackSpec, objections: list[Objection]) -> None:
     if objections:
         said = "; ".join(f"{field}: {what}" for field, what in objections)

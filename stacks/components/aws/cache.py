@@ -4,6 +4,7 @@ import pulumi
 import pulumi_aws as aws
 
 from contracts.stack import CacheSize, ComponentOutput
+from stacks.components.aws.door import store_door
 from stacks.components.aws.network import AwsNetwork
 from stacks.components.aws.site import AwsSite
 
@@ -51,24 +52,7 @@ class AwsCache(pulumi.ComponentResource):
             tags=tags,
             opts=site.options(self),
         )
-        group = aws.ec2.SecurityGroup(
-            f"{name}-group",
-            name=site.name(name),
-            description="The cluster's machines to Valkey",
-            vpc_id=network.vpc_id,
-            tags=tags,
-            opts=site.options(self),
-        )
-        aws.vpc.SecurityGroupIngressRule(
-            f"{name}-from-cluster",
-            security_group_id=group.id,
-            referenced_security_group_id=clients,
-            ip_protocol="tcp",
-            from_port=PORT,
-            to_port=PORT,
-            tags=tags,
-            opts=site.options(self),
-        )
+        group = store_door(name, site, self, network, clients=clients, port=PORT, what="Valkey", tags=tags)
         token = pulumi.Output.secret(password)
         valkey = aws.elasticache.ReplicationGroup(
             name,
@@ -83,7 +67,7 @@ class AwsCache(pulumi.ComponentResource):
             port=PORT,
             subnet_group_name=subnets.name,
             parameter_group_name=parameters.name,
-            security_group_ids=[group.id],
+            security_group_ids=[group],
             at_rest_encryption_enabled=True,
             kms_key_id=key_arn,
             transit_encryption_enabled=True,

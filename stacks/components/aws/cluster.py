@@ -8,7 +8,8 @@ import pulumi
 import pulumi_aws as aws
 
 from stacks.components.aws.network import AwsNetwork
-from stacks.components.aws.site import AwsSite, trust
+from stacks.components.aws.role import ASSUME_AND_TAG, service_role
+from stacks.components.aws.site import AwsSite
 
 LOG_DAYS = 90
 LOG_TYPES = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
@@ -39,12 +40,8 @@ class AwsCluster(pulumi.ComponentResource):
     ) -> None:
         super().__init__("freehold:aws:Cluster", name, None, opts)
         self._name, self._site = name, site
-        role = aws.iam.Role(
-            f"{name}-role",
-            name=site.name("cluster", limit=64),
-            assume_role_policy=trust("eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession"),
-            tags=site.tags(site.name("cluster")),
-            opts=site.options(self),
+        role = service_role(
+            f"{name}-role", site, self, part="cluster", service="eks.amazonaws.com", actions=ASSUME_AND_TAG
         )
         attached = aws.iam.RolePolicyAttachment(
             f"{name}-policy",

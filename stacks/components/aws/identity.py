@@ -4,7 +4,8 @@ import pulumi
 import pulumi_aws as aws
 
 from stacks.components.aws.cluster import AwsCluster
-from stacks.components.aws.site import AwsSite, trust
+from stacks.components.aws.role import ASSUME_AND_TAG, service_role
+from stacks.components.aws.site import AwsSite
 
 
 class PodIdentity(pulumi.ComponentResource):
@@ -25,12 +26,8 @@ class PodIdentity(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("freehold:aws:PodIdentity", name, None, opts)
-        role = aws.iam.Role(
-            f"{name}-role",
-            name=site.name(name, limit=64),
-            assume_role_policy=trust("pods.eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession"),
-            tags=site.tags(site.name(name)),
-            opts=site.options(self),
+        role = service_role(
+            f"{name}-role", site, self, part=name, service="pods.eks.amazonaws.com", actions=ASSUME_AND_TAG
         )
         granted: list[pulumi.Resource] = []
         if managed_policy is not None:

@@ -5,7 +5,8 @@ import ipaddress
 import pulumi
 import pulumi_aws as aws
 
-from stacks.components.aws.site import AwsSite, document, statement, trust
+from stacks.components.aws.role import service_role
+from stacks.components.aws.site import AwsSite, document, statement
 
 #: Services reached through interface endpoints, by the last part of their name. `eks-auth` is what Pod Identity asks.
 INTERFACE_ENDPOINTS = (
@@ -163,12 +164,8 @@ class AwsNetwork(pulumi.ComponentResource):
             tags=site.tags(site.name("flows")),
             opts=site.options(self),
         )
-        role = aws.iam.Role(
-            f"{self._name}-flows-role",
-            name=site.name("flows", limit=64),
-            assume_role_policy=trust("vpc-flow-logs.amazonaws.com"),
-            tags=site.tags(site.name("flows")),
-            opts=site.options(self),
+        role = service_role(
+            f"{self._name}-flows-role", site, self, part="flows", service="vpc-flow-logs.amazonaws.com"
         )
         writes = aws.iam.RolePolicy(
             f"{self._name}-flows-policy",

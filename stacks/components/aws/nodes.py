@@ -10,7 +10,8 @@ from contracts.gpus import GPUS_OF_INSTANCE
 from contracts.stack import GpuSize
 from stacks.components.aws.cluster import AwsCluster
 from stacks.components.aws.network import AwsNetwork
-from stacks.components.aws.site import AwsSite, trust
+from stacks.components.aws.role import service_role
+from stacks.components.aws.site import AwsSite
 from stacks.components.cluster.site import GPU_RESOURCE, TENANT_LABEL
 
 SYSTEM_NODES, SYSTEM_NODES_MOST = 2, 4
@@ -43,13 +44,7 @@ class AwsNodes(pulumi.ComponentResource):
         super().__init__("freehold:aws:Nodes", name, None, opts)
         self._name, self._site, self._network, self._cluster = name, site, network, cluster
         self._key_arn = key_arn
-        role = aws.iam.Role(
-            f"{name}-role",
-            name=site.name("nodes", limit=64),
-            assume_role_policy=trust("ec2.amazonaws.com"),
-            tags=site.tags(site.name("nodes")),
-            opts=site.options(self),
-        )
+        role = service_role(f"{name}-role", site, self, part="nodes", service="ec2.amazonaws.com")
         attached: list[pulumi.Resource] = [
             aws.iam.RolePolicyAttachment(
                 f"{name}-{policy}",

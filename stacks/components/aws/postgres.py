@@ -4,6 +4,7 @@ import pulumi
 import pulumi_aws as aws
 
 from contracts.stack import ComponentOutput, PostgresSize
+from stacks.components.aws.door import store_door
 from stacks.components.aws.network import AwsNetwork
 from stacks.components.aws.site import AwsSite
 
@@ -58,24 +59,7 @@ class AwsPostgres(pulumi.ComponentResource):
             tags=tags,
             opts=site.options(self),
         )
-        group = aws.ec2.SecurityGroup(
-            f"{name}-group",
-            name=self._name,
-            description="The cluster's machines to Postgres",
-            vpc_id=network.vpc_id,
-            tags=tags,
-            opts=site.options(self),
-        )
-        aws.vpc.SecurityGroupIngressRule(
-            f"{name}-from-cluster",
-            security_group_id=group.id,
-            referenced_security_group_id=clients,
-            ip_protocol="tcp",
-            from_port=PORT,
-            to_port=PORT,
-            tags=tags,
-            opts=site.options(self),
-        )
+        group = store_door(name, site, self, network, clients=clients, port=PORT, what="Postgres", tags=tags)
         instance = aws.rds.Instance(
             name,
             identifier=self._name,
@@ -98,7 +82,7 @@ class AwsPostgres(pulumi.ComponentResource):
             publicly_accessible=False,
             db_subnet_group_name=subnets.name,
             parameter_group_name=parameters.name,
-            vpc_security_group_ids=[group.id],
+            vpc_security_group_ids=[group],
             backup_retention_period=_BACKUP_DAYS_AVAILABLE if size.high_availability else _BACKUP_DAYS,
             copy_tags_to_snapshot=True,
             auto_minor_version_upgrade=True,
