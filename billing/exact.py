@@ -7,6 +7,8 @@ lose its tail. Sums and products here run with 100 digits; every rounding is ask
 from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
+from billing.currencies import minor_unit
+
 WIDE = Context(prec=100, rounding=ROUND_HALF_EVEN)
 #: Quantities are kept to twelve places, as the usage events are (contracts/usage.py).
 QUANTITY_STEP = Decimal("0.000000000001")
@@ -37,9 +39,10 @@ def decimal_text(value: Decimal) -> str:
     return "0" if text in ("-0", "") else text
 
 
-def money_text(value: Decimal) -> str:
-    """Two places, for an amount that has been rounded to cents already; anything finer is a fault of ours."""
-    cents = value.quantize(CENT, context=WIDE)
+def money_text(value: Decimal, currency: str = "USD") -> str:
+    """The places of the currency's minor unit (two for USD, none for JPY), for an amount that has been rounded
+    to it already; anything finer is a fault of ours."""
+    cents = value.quantize(minor_unit(currency), context=WIDE)
     if cents != value:
         raise ArithmeticError(f"{value} was not rounded to cents before it was shown")
     return format(cents, "f")

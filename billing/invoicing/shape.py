@@ -68,15 +68,15 @@ def draft_shape(
         as_of=as_of,
         rate_card=RateCardRef(key=rated.card_key, version=rated.card_version),
         currency=rated.currency,
-        lines=[_line(invoice_id, line) for line in rated.lines],
-        subtotal=money_text(subtotal),
-        credits=money_text(Decimal(0)),
-        tax=money_text(Decimal(0)),
-        total=money_text(rated.total),
+        lines=[_line(invoice_id, line, rated.currency) for line in rated.lines],
+        subtotal=money_text(subtotal, rated.currency),
+        credits=money_text(Decimal(0), rated.currency),
+        tax=money_text(Decimal(0), rated.currency),
+        total=money_text(rated.total, rated.currency),
     )
 
 
-def _line(invoice_id: UUID, line: RatedLine) -> InvoiceLine:
+def _line(invoice_id: UUID, line: RatedLine, currency: str) -> InvoiceLine:
     return InvoiceLine(
         id=str(uuid5(invoice_id, line.key)),
         description=line.description,
@@ -84,7 +84,7 @@ def _line(invoice_id: UUID, line: RatedLine) -> InvoiceLine:
         quantity=decimal_text(line.quantity),
         unit=line.unit,
         unit_price=decimal_text(line.unit_price),
-        amount=money_text(line.amount),
+        amount=money_text(line.amount, currency),
         used=decimal_text(line.used),
         included=decimal_text(line.included),
     )

@@ -1,8 +1,6 @@
 """Rates a period's usage by a card.
 
-Rounding: amounts are exact until the very end. The total is the exact sum rounded to cents, half up, once.
-Lines then get their cents by largest remainder (ties: the earlier line), so they add up to the total, each
-within a cent of its exact amount, and a line that is a whole number of cents stays as it is.
+Amounts are exact until the very end, where billing.rating.rounding deals out whole minor units.
 
 Base fee: full for a period the tenant lived through from its start, by the second from `since` to the
 period's end for the period it was created in, zero before that. A preview (`as_of` within the period) shows
@@ -10,61 +8,19 @@ the same base fee as the final invoice will, since the month is owed once begun;
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
-from billing.exact import CENT, WIDE, exact_product, exact_sum, quantity
+from billing.currencies import minor_unit
+from billing.exact import WIDE, exact_product, quantity
 from billing.metering.catalogue import METERS
 from billing.metering.totals import MeterTotal
 from billing.period import Period
 from billing.rating.cards import Price, RateCard
+from billing.rating.lines import BASE_FEE, RatedLine, RatedLines, Segment, TierPart, total_of
+from billing.rating.rounding import split_to_cents
 
-#: Stands in the place of a meter on the line of the base fee.
-BASE_FEE = "base_fee"
-
-
-@dataclass(frozen=True)
-class RatedLine:
-    """`quantity` (what is charged) x `unit_price` is `exact`; `used` also counts the `included` allowance."""
-
-    key: str
-    meter: str
-    description: str
-    unit: str
-    used: Decimal
-    included: Decimal
-    quantity: Decimal
-    unit_price: Decimal
-    exact: Decimal
-    amount: Decimal
-
-
-@dataclass(frozen=True)
-class RatedLines:
-    """The base fee comes first, then the card's prices that saw usage, in the card's order."""
-
-    card_key: str
-    card_version: int
-    currency: str
-    lines: tuple[RatedLine, ...]
-    total: Decimal
-
-    def amount_of(self, meter: str) -> Decimal:
-        return exact_sum(line.amount for line in self.lines if line.meter == meter)
-
-
-@dataclass(frozen=True)
-class _Draft:
-    key: str
-    meter: str
-    description: str
-    unit: str
-    used: Decimal
-    included: Decimal
-    quantity: Decimal
-    unit_price: Decimal
-    exact: Decimal
+__all__ = ["BASE_FEE", "RatedLine", "RatedLines", "Segment", "TierPart", "rate", "split_to_cents"]
 
 
 def rate(
@@ -81,23 +37,16 @@ def rate(
     """
     drafts = [_base_fee(card, period, as_of, since)]
     used = _by_price(card.prices, usage)
-    drafts += [_usage_line(price, used[price.key]) for price in card.prices if price.key in used]
-    amounts = split_to_cents([draft.exact for draft in drafts])
-    lines = tuple(
-        RatedLine(**vars(draft), amount=amount) for draft, amount in zip(drafts, amounts, strict=True)
-    )
-    return RatedLines(card.key, card.version, card.currency, lines, exact_sum(amounts))
-
-
-def split_to_cents(exact: Sequence[Decimal]) -> list[Decimal]:
-    """Whole cents for each amount, adding up to the half-up rounded sum. Amounts must not be negative."""
-    total = exact_sum(exact).quantize(CENT, rounding=ROUND_HALF_UP, context=WIDE)
-    floors = [amount.quantize(CENT, rounding=ROUND_FLOOR, context=WIDE) for amount in exact]
-    spare = int(WIDE.divide(WIDE.subtract(total, exact_sum(floors)), CENT))
-    by_remainder = sorted(range(len(exact)), key=lambda index: (floors[index] - exact[index], index))
-    for index in by_remainder[:spare]:
-        floors[index] = WIDE.add(floors[index], CENT)
-    return floors
+    begins = max(period.start, since) if since else period.start
+    drafts += [
+        _usage_line(card, price, used[price.key], begins, period)
+        for price in card.prices
+        if price.key in used
+    ]
+    amounts = split_to_cents([draft.exact for draft in drafts], minor_unit(card.currency))
+    lines = tuple(draft.with_amount(amount) for draft, amount in zip(drafts, amounts, strict=True))
+    segment = Segment(begins, max(begins, period.end), card.key, card.version)
+    return RatedLines(card.key, card.version, card.currency, lines, total_of(lines), (segment,))
 
 
 def _by_price(prices: Sequence[Price], usage: Iterable[MeterTotal]) -> dict[str, Decimal]:
@@ -111,12 +60,12 @@ def _by_price(prices: Sequence[Price], usage: Iterable[MeterTotal]) -> dict[str,
     return used
 
 
-def _usage_line(price: Price, used: Decimal) -> _Draft:
+def _usage_line(card: RateCard, price: Price, used: Decimal, begins: datetime, period: Period) -> RatedLine:
     charged = max(WIDE.subtract(used, price.included), Decimal(0))
     unit_price = WIDE.divide(price.unit_price, price.per)
     meter = METERS[price.meter]
     narrowed = ", ".join(f"{name} {value}" for name, value in sorted(price.match.items()))
-    return _Draft(
+    return RatedLine(
         key=price.key,
         meter=price.meter,
         description=f"{meter.description} ({narrowed})" if narrowed else meter.description,
@@ -126,15 +75,21 @@ def _usage_line(price: Price, used: Decimal) -> _Draft:
         quantity=charged,
         unit_price=unit_price,
         exact=exact_product(charged, unit_price),
+        amount=Decimal(0),
+        start=begins,
+        end=max(begins, period.end),
+        card_key=card.key,
+        card_version=card.version,
+        kind="usage",
     )
 
 
-def _base_fee(card: RateCard, period: Period, as_of: datetime, since: datetime | None) -> _Draft:
+def _base_fee(card: RateCard, period: Period, as_of: datetime, since: datetime | None) -> RatedLine:
     begins = max(period.start, since) if since else period.start
     owed = max(period.end - begins, timedelta(0)) if as_of >= period.start else timedelta(0)
     share = quantity(owed // timedelta(seconds=1), (period.end - period.start) // timedelta(seconds=1))
     description = "Base fee" if share == 1 or not share else f"Base fee, from {begins:%Y-%m-%d %H:%M:%S} UTC"
-    return _Draft(
+    return RatedLine(
         key=BASE_FEE,
         meter=BASE_FEE,
         description=description,
@@ -144,4 +99,10 @@ def _base_fee(card: RateCard, period: Period, as_of: datetime, since: datetime |
         quantity=share,
         unit_price=card.base_fee,
         exact=exact_product(share, card.base_fee),
+        amount=Decimal(0),
+        start=begins,
+        end=max(begins, period.end),
+        card_key=card.key,
+        card_version=card.version,
+        kind="base_fee",
     )

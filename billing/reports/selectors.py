@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TypedDict, TypeVar
 from uuid import UUID
 
+from billing.charges.selectors import charges_of
 from billing.customer import Customer
 from billing.exact import WIDE, decimal_text, exact_sum, money_text
 from billing.metering.catalogue import METERS, Meter
@@ -16,7 +17,7 @@ from billing.metering.totals import MeterTotal
 from billing.metering.windows import Window
 from billing.period import period_parse
 from billing.rating.cards import RateCard
-from billing.rating.rate import BASE_FEE, RatedLines, rate
+from billing.rating.rate import BASE_FEE, RatedLines
 from controlplane.core.clock import moment_text
 
 Key = TypeVar("Key", str, int)
@@ -77,12 +78,20 @@ class UsageReport(TypedDict):
 
 
 def usage_report(
-    *, tenant: Customer, period: str, card: RateCard, as_of: datetime, generated_at: datetime | None = None
+    *,
+    tenant: Customer,
+    period: str,
+    card: RateCard | None = None,
+    as_of: datetime,
+    generated_at: datetime | None = None,
 ) -> UsageReport:
-    """`period` is `YYYY-MM`. Raises ValidationFailed naming `period`. `generated_at` defaults to `as_of`."""
+    """`period` is `YYYY-MM`; `card` is the plan's, for a tenant without an agreement.
+
+    Raises ValidationFailed naming `period`. `generated_at` defaults to `as_of`.
+    """
     month = period_parse(period)
     totals = usage_totals(tenant_id=tenant.id, start=month.start, end=month.end, as_of=as_of)
-    rated = rate(card, totals, month, as_of, tenant.created_at)
+    rated = charges_of(customer=tenant, period=month, as_of=as_of, fallback=card)
     used = [meter for meter in METERS.values() if any(total.meter == meter.key for total in totals)]
     return UsageReport(
         tenant={"slug": tenant.slug, "name": tenant.name},
@@ -92,14 +101,14 @@ def usage_report(
         generated_at=moment_text(generated_at or as_of),
         as_of=moment_text(as_of),
         currency=rated.currency,
-        rate_card=f"{card.key} v{card.version}",
+        rate_card=f"{rated.card_key} v{rated.card_version}",
         meters=[_meter(meter, totals, rated) for meter in used],
         daily=_daily(tenant.id, used, month.start, month.end, as_of),
         by_agent=_breakdown(totals, "agent"),
         by_model=_breakdown(totals, "model"),
         by_outcome=_breakdown(totals, "outcome"),
-        base_fee=money_text(rated.amount_of(BASE_FEE)),
-        estimated_total=money_text(rated.total),
+        base_fee=money_text(rated.amount_of(BASE_FEE), rated.currency),
+        estimated_total=money_text(rated.total, rated.currency),
     )
 
 
@@ -114,7 +123,7 @@ def _meter(meter: Meter, totals: Sequence[MeterTotal], rated: RatedLines) -> Met
         total=decimal_text(exact_sum(total.value for total in own)),
         grouped_by=by,
         groups=[GroupTotal(group=group, value=decimal_text(groups[group])) for group in sorted(groups)],
-        amount=money_text(rated.amount_of(meter.key)),
+        amount=money_text(rated.amount_of(meter.key), rated.currency),
     )
 
 

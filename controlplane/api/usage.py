@@ -210,14 +210,7 @@ class TenantInvoicePreviewApi(Api):
         tenant = tenant_get(principal=self.principal, slug=slug)
         now = clock.now()
         period = period_parse(request.query_params.get("period", now.strftime("%Y-%m")))
-        preview = invoice_preview(
-            tenant_id=tenant.id,
-            customer_name=tenant.name,
-            card=card_of(tenant),
-            period=period,
-            as_of=now,
-            since=tenant.created_at,
-        )
+        preview = invoice_preview(customer=tenant, card=card_of(tenant), period=period, as_of=now)
         return Response(preview)
 
 

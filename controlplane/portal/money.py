@@ -56,14 +56,7 @@ def tenant_billing(request: HttpRequest, principal: Principal, slug: str) -> Htt
     tenant = tenant_get(principal=principal, slug=slug)
     now = clock.now()
     period = _period(request, now)
-    invoice = invoice_preview(
-        tenant_id=tenant.id,
-        customer_name=tenant.name,
-        card=card_of(tenant),
-        period=period,
-        as_of=now,
-        since=tenant.created_at,
-    )
+    invoice = invoice_preview(customer=tenant, card=card_of(tenant), period=period, as_of=now)
     context = {"invoice": invoice, "period": period.key, "periods": periods_of(tenant, now), "span": period}
     return tenant_frame(
         request, principal, "portal/tenant_billing.html", tenant, context, tab="tenant-billing"

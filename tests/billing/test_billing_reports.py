@@ -57,14 +57,7 @@ def _report(tenant: Any, card: RateCard, period: str = "2026-11") -> UsageReport
 
 
 def _preview(tenant: Any, card: RateCard) -> Any:
-    return invoice_preview(
-        tenant_id=tenant.id,
-        customer_name=tenant.name,
-        card=card,
-        period=period_parse("2026-11"),
-        as_of=NOW,
-        since=tenant.created_at,
-    )
+    return invoice_preview(customer=tenant, card=card, period=period_parse("2026-11"), as_of=NOW)
 
 
 def _query(tenant: Any, **changes: Any) -> Any:
