@@ -361,6 +361,8 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(FREEHOLD_HOME / "run" / "celerybeat-schedule
 
 #: What operations call when a tenant's work begins or ends (operations may not import tenants).
 OPERATION_SUBJECT = "controlplane.tenants.lifecycle.TenantSubject"
+#: Who knows every customer (billing may not import tenants).
+BILLING_CUSTOMERS = "controlplane.tenants.billed.TenantDirectory"
 
 structlog.configure(
     processors=[

@@ -12,7 +12,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     "embedded": (),
     "stacks": ("contracts", "embedded"),
     "tenant_runtime": ("contracts",),
-    "billing": ("contracts", "controlplane.core"),
+    "billing": ("contracts", "controlplane.core", "embedded.crashpoints"),
     "controlplane.core": ("contracts",),
     "controlplane.accounts": ("contracts", "controlplane.core"),
     "controlplane.operations": (
@@ -31,6 +31,8 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         "embedded.ports",
         "embedded.processes",
         "billing.standing",
+        "billing.agreements",
+        "billing.directory",
     ),
     "controlplane.fleet": (
         "contracts",
