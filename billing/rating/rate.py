@@ -1,26 +1,38 @@
-"""Rates a period's usage by a card.
+"""Rates a period: its stretches' usage and fees by their cards, to lines that add up to the total.
 
+The order is fixed: charges, then trials and discounts for each stretch, then commitments over the period.
 Amounts are exact until the very end, where billing.rating.rounding deals out whole minor units.
 
-Base fee: full for a period the tenant lived through from its start, by the second from `since` to the
-period's end for the period it was created in, zero before that. A preview (`as_of` within the period) shows
-the same base fee as the final invoice will, since the month is owed once begun; only usage grows until then.
+Fees run by the second while the agreement does (billing.rating.proration). A preview, `as_of` within the
+period, shows the fees as the final invoice will; only usage grows until then.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from decimal import Decimal
+from dataclasses import replace
+from datetime import datetime
 
 from billing.currencies import minor_unit
-from billing.exact import WIDE, exact_product, quantity
-from billing.metering.catalogue import METERS
 from billing.metering.totals import MeterTotal
 from billing.period import Period
-from billing.rating.cards import Price, RateCard
+from billing.rating.cards import RateCard
+from billing.rating.charging import charged, key_in
+from billing.rating.commitments import Reduced, committed
 from billing.rating.lines import BASE_FEE, RatedLine, RatedLines, Segment, TierPart, total_of
+from billing.rating.reductions import reduced
 from billing.rating.rounding import split_to_cents
+from billing.rating.stretches import Stretch
 
-__all__ = ["BASE_FEE", "RatedLine", "RatedLines", "Segment", "TierPart", "rate", "split_to_cents"]
+__all__ = [
+    "BASE_FEE",
+    "RatedLine",
+    "RatedLines",
+    "Segment",
+    "Stretch",
+    "TierPart",
+    "rate",
+    "rate_stretches",
+    "split_to_cents",
+]
 
 
 def rate(
@@ -30,79 +42,46 @@ def rate(
     as_of: datetime,
     since: datetime | None = None,
 ) -> RatedLines:
-    """`usage` are the period's totals as measured at `as_of`; `since` is when the tenant began (None:
-    earlier).
-
-    A period that has not begun at `as_of` owes nothing yet: its base fee is zero.
-    """
-    drafts = [_base_fee(card, period, as_of, since)]
-    used = _by_price(card.prices, usage)
-    begins = max(period.start, since) if since else period.start
-    drafts += [
-        _usage_line(card, price, used[price.key], begins, period)
-        for price in card.prices
-        if price.key in used
-    ]
-    amounts = split_to_cents([draft.exact for draft in drafts], minor_unit(card.currency))
-    lines = tuple(draft.with_amount(amount) for draft, amount in zip(drafts, amounts, strict=True))
-    segment = Segment(begins, max(begins, period.end), card.key, card.version)
-    return RatedLines(card.key, card.version, card.currency, lines, total_of(lines), (segment,))
+    """The period under one card throughout. `since` is when the tenant began (None: earlier)."""
+    begins = min(max(period.start, since), period.end) if since else period.start
+    return rate_stretches([Stretch(begins, period.end, card, tuple(usage))], period, as_of)
 
 
-def _by_price(prices: Sequence[Price], usage: Iterable[MeterTotal]) -> dict[str, Decimal]:
-    used: dict[str, Decimal] = {}
-    for total in usage:
-        dimensions = dict(total.dimensions).items()
-        for price in prices:
-            if price.meter == total.meter and price.match.items() <= dimensions:
-                used[price.key] = WIDE.add(used.get(price.key, Decimal(0)), total.value)
-                break
-    return used
+def rate_stretches(stretches: Sequence[Stretch], period: Period, as_of: datetime) -> RatedLines:
+    """`stretches` (at least one) lie in the period, in the order of time, with all cards in one currency;
+    `usage` is what was measured at `as_of`. A period that has not begun then owes no fees yet."""
+    currencies = {stretch.card.currency for stretch in stretches}
+    if len(currencies) != 1:
+        raise ValueError(f"one period cannot be billed in {', '.join(sorted(currencies)) or 'no currency'}")
+    begun = as_of >= period.start
+    lines: list[RatedLine] = []
+    left = []
+    for index, stretch in enumerate(stretches):
+        own = [
+            replace(line, key=key_in(stretch, line.key, first=not index))
+            for line in charged(stretch, period, begun=begun)
+        ]
+        remaining = [line.exact for line in own]
+        lines += own
+        lines += [
+            replace(line, key=key_in(stretch, line.key, first=not index))
+            for line in reduced(stretch, period, own, remaining, begun=begun)
+        ]
+        left.append(Reduced(stretch, own, remaining))
+    lines += _distinct(committed(left, period, begun=begun))
+    unit = minor_unit(currencies.pop())
+    amounts = split_to_cents([line.exact for line in lines], unit)
+    dealt = tuple(line.with_amount(amount) for line, amount in zip(lines, amounts, strict=True))
+    last = stretches[-1].card
+    segments = tuple(Segment(s.start, s.end, s.card.key, s.card.version) for s in stretches)
+    return RatedLines(last.key, last.version, last.currency, dealt, total_of(dealt), segments)
 
 
-def _usage_line(card: RateCard, price: Price, used: Decimal, begins: datetime, period: Period) -> RatedLine:
-    charged = max(WIDE.subtract(used, price.included), Decimal(0))
-    unit_price = WIDE.divide(price.unit_price, price.per)
-    meter = METERS[price.meter]
-    narrowed = ", ".join(f"{name} {value}" for name, value in sorted(price.match.items()))
-    return RatedLine(
-        key=price.key,
-        meter=price.meter,
-        description=f"{meter.description} ({narrowed})" if narrowed else meter.description,
-        unit=meter.unit,
-        used=used,
-        included=price.included,
-        quantity=charged,
-        unit_price=unit_price,
-        exact=exact_product(charged, unit_price),
-        amount=Decimal(0),
-        start=begins,
-        end=max(begins, period.end),
-        card_key=card.key,
-        card_version=card.version,
-        kind="usage",
-    )
-
-
-def _base_fee(card: RateCard, period: Period, as_of: datetime, since: datetime | None) -> RatedLine:
-    begins = max(period.start, since) if since else period.start
-    owed = max(period.end - begins, timedelta(0)) if as_of >= period.start else timedelta(0)
-    share = quantity(owed // timedelta(seconds=1), (period.end - period.start) // timedelta(seconds=1))
-    description = "Base fee" if share == 1 or not share else f"Base fee, from {begins:%Y-%m-%d %H:%M:%S} UTC"
-    return RatedLine(
-        key=BASE_FEE,
-        meter=BASE_FEE,
-        description=description,
-        unit="month",
-        used=share,
-        included=Decimal(0),
-        quantity=share,
-        unit_price=card.base_fee,
-        exact=exact_product(share, card.base_fee),
-        amount=Decimal(0),
-        start=begins,
-        end=max(begins, period.end),
-        card_key=card.key,
-        card_version=card.version,
-        kind="base_fee",
-    )
+def _distinct(lines: Sequence[RatedLine]) -> list[RatedLine]:
+    """Commitments of one key that changed in the period: the later ones' keys name their place."""
+    seen: dict[str, int] = {}
+    found = []
+    for line in lines:
+        seen[line.key] = seen.get(line.key, 0) + 1
+        found.append(line if seen[line.key] == 1 else replace(line, key=f"{line.key} {seen[line.key]}"))
+    return found
