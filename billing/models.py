@@ -1,5 +1,6 @@
 """Django looks for models here; each room keeps its own."""
 
+from billing.agreements.models import Agreement, AgreementPhase, RateCardVersion
 from billing.ledger.models import CreditGrant, JournalEntry, JournalTransaction, LedgerBook
 from billing.metering.models import (
     GaugeSample,
@@ -11,11 +12,14 @@ from billing.metering.models import (
 )
 
 __all__ = [
+    "Agreement",
+    "AgreementPhase",
     "CreditGrant",
     "GaugeSample",
     "JournalEntry",
     "JournalTransaction",
     "LedgerBook",
+    "RateCardVersion",
     "ResourceSpan",
     "SpanSlot",
     "UsageEvent",

@@ -1,12 +1,16 @@
 """What a tenant owes for a period. Invoices, previews, reports, budgets and accruals ask here. Reads only."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from billing.agreements.phases import CardVersion, Phase, PhaseTerms
+from billing.agreements.selectors import card_versions, phases_of
+from billing.charges.cuts import Cut, cuts_of, windows_of_cuts
 from billing.customer import Customer
 from billing.metering.selectors import usage_totals
 from billing.period import Period
 from billing.rating.cards import RateCard
-from billing.rating.rate import RatedLines, rate
+from billing.rating.rate import RatedLines, Stretch, rate_stretches
 from controlplane.core.errors import OperatorError
 
 
@@ -20,13 +24,59 @@ def charges_of(
 ) -> RatedLines:
     """The period's charges with what had been used at `as_of`; `known_at`: as they were known then.
 
-    `fallback` is the plan's card, for a tenant without an agreement. Raises OperatorError where there is
-    neither.
+    `fallback` is the plan's card, for a tenant without an agreement, or whose card is not published. Raises
+    OperatorError where there is neither.
     """
-    if fallback is None:
-        raise OperatorError(
-            f"{customer.slug} has no agreement and no rate card.",
-            hint="Give its plan a rate card in plans.toml.",
+    cuts = terms_of(customer=customer, period=period, known_at=known_at, fallback=fallback)
+    stretches = stretches_of(customer=customer, period=period, cuts=cuts, as_of=as_of, known_at=known_at)
+    return rate_stretches(stretches, period, as_of)
+
+
+def terms_of(
+    *, customer: Customer, period: Period, known_at: datetime | None, fallback: RateCard | None
+) -> list[Cut]:
+    """The period cut where the tenant's terms change, each with the card in force."""
+    phases = phases_of(tenant_id=customer.id, known_at=known_at)
+    keys = {phase.terms.card_key for phase in phases}
+    published = card_versions(keys=keys, known_at=known_at) if keys else {}
+    if not phases:
+        if fallback is None:
+            raise OperatorError(
+                f"{customer.slug} has no agreement and no rate card.",
+                hint="Give its plan a rate card in plans.toml.",
+            )
+        phases = [Phase(customer.created_at, None, PhaseTerms(fallback.key, fallback.key))]
+
+    def versions(key: str) -> Sequence[CardVersion]:
+        if key in published:
+            return published[key]
+        if fallback is None:
+            raise OperatorError(
+                f"No rate card {key} is published, and {customer.slug} has agreed to it.",
+                hint="Run the management command database_prepare.",
+            )
+        return [CardVersion(fallback, customer.created_at)]
+
+    return cuts_of(phases, versions, period)
+
+
+def stretches_of(
+    *,
+    customer: Customer,
+    period: Period,
+    cuts: Sequence[Cut],
+    as_of: datetime,
+    known_at: datetime | None,
+) -> list[Stretch]:
+    """The cuts with what was used in each."""
+    return [
+        Stretch(
+            cut.start,
+            cut.end,
+            cut.card,
+            tuple(usage_totals(tenant_id=customer.id, start=start, end=end, as_of=as_of)),
+            trial=cut.trial,
+            opens=cut.opens,
         )
-    usage = usage_totals(tenant_id=customer.id, start=period.start, end=period.end, as_of=as_of)
-    return rate(fallback, usage, period, as_of, customer.created_at)
+        for cut, (start, end) in zip(cuts, windows_of_cuts(cuts, period), strict=True)
+    ]

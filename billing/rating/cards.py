@@ -160,8 +160,10 @@ def card_with(card: RateCard, overrides: Overrides) -> RateCard:
 
 
 def _merged(base: Sequence[Item], over: Sequence[Item]) -> tuple[Item, ...]:
-    replacing = {item.key: item for item in over}
-    return (*(replacing.pop(item.key, item) for item in base), *replacing.values())
+    replacing: dict[str, Item] = {item.key: item for item in over}
+    merged: list[Item] = [replacing.pop(item.key, item) for item in base]
+    merged.extend(replacing.values())
+    return tuple(merged)
 
 
 def _keys_differ(*groups: Sequence[Fee | Discount | Commitment]) -> None:

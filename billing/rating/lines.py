@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from billing.exact import exact_sum
+from billing.rating.cards import RateCard
 
 LineKind = Literal["base_fee", "one_off", "usage", "minimum", "maximum", "discount", "trial"]
 #: Kinds of lines that may be negative; every other is zero or more.
@@ -74,7 +75,7 @@ class RatedLine:
 @dataclass(frozen=True)
 class RatedLines:
     """A period's charges in the order of their segments. `card_key` and `card_version` name the card in force
-    at the period's end; each line and segment names its own."""
+    at the period's end; each line and segment names its own, and `cards` holds them, overrides applied."""
 
     card_key: str
     card_version: int
@@ -82,6 +83,7 @@ class RatedLines:
     lines: tuple[RatedLine, ...]
     total: Decimal
     segments: tuple[Segment, ...] = ()
+    cards: tuple[RateCard, ...] = ()
 
     def amount_of(self, meter: str) -> Decimal:
         return exact_sum(line.amount for line in self.lines if line.meter == meter)

@@ -74,7 +74,9 @@ def rate_stretches(stretches: Sequence[Stretch], period: Period, as_of: datetime
     dealt = tuple(line.with_amount(amount) for line, amount in zip(lines, amounts, strict=True))
     last = stretches[-1].card
     segments = tuple(Segment(s.start, s.end, s.card.key, s.card.version) for s in stretches)
-    return RatedLines(last.key, last.version, last.currency, dealt, total_of(dealt), segments)
+    cards = [stretch.card for stretch in stretches]
+    distinct = tuple(card for index, card in enumerate(cards) if card not in cards[:index])
+    return RatedLines(last.key, last.version, last.currency, dealt, total_of(dealt), segments, distinct)
 
 
 def _distinct(lines: Sequence[RatedLine]) -> list[RatedLine]:

@@ -5,7 +5,7 @@ from django.urls.converters import UUIDConverter
 from django.views.decorators.common import no_append_slash
 from django.views.decorators.csrf import csrf_exempt
 
-from controlplane.api import catalogue, events, keys, operations, snapshots, tenants, usage
+from controlplane.api import agreements, catalogue, events, keys, operations, snapshots, tenants, usage
 from controlplane.core.failures import not_found
 from controlplane.tenants import states
 
@@ -27,6 +27,8 @@ urlpatterns = [
     path("tenants/<str:slug>/usage", usage.TenantUsageApi.as_view()),
     path("tenants/<str:slug>/usage-report", usage.TenantUsageReportApi.as_view()),
     path("tenants/<str:slug>/invoice-preview", usage.TenantInvoicePreviewApi.as_view()),
+    path("tenants/<str:slug>/agreement", agreements.TenantAgreementApi.as_view()),
+    path("tenants/<str:slug>/rerate", agreements.TenantRerateApi.as_view()),
     re_path(
         rf"^tenants/(?P<slug>[^/]+)/(?P<verb>{'|'.join(states.VERBS)})$", tenants.TenantVerbApi.as_view()
     ),
@@ -41,6 +43,7 @@ urlpatterns = [
     ),
     path("usage/events", usage.UsageEventsApi.as_view()),
     path("meters", usage.MetersApi.as_view()),
+    path("rate-cards", agreements.RateCardsApi.as_view()),
     path("api-keys", keys.ApiKeysApi.as_view()),
     path("api-keys/<uuid:api_key_id>", keys.ApiKeyApi.as_view()),
     path("audit-events", keys.AuditEventsApi.as_view()),

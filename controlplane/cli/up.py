@@ -65,7 +65,7 @@ class Up:
             ports = supervisor_start(self.home)
             # An `up` that was interrupted here leaves a supervisor that still waits for its migrations.
             if supervisor_phase_wait(self.home, ("databases", "running")) == "databases":
-                manage(self.home, ports, "migrate", "--no-input")
+                manage(self.home, ports, "database_prepare")
                 (self.home.run / "migrated").touch(mode=0o600)
             supervisor_phase_wait(self.home, ("running",))
         with self._step("Tenants' processes"):

@@ -19,6 +19,7 @@ from controlplane.tenants.component_health import endpoints_of, health_forget, l
 from controlplane.tenants.health import runtime_probe, runtime_probe_until
 from controlplane.tenants.leaks import Leak, Scan, leaks_find, restless_find
 from controlplane.tenants.models import Tenant
+from controlplane.tenants.pricing import agreement_finish, agreement_follow
 from controlplane.tenants.probing import looks_take
 from controlplane.tenants.rotation import credentials_read, credentials_settle
 from controlplane.tenants.snapshots.jobs import data_job_build
@@ -53,6 +54,8 @@ class TenantSubject:
             tenant = Tenant.objects.select_for_update().get(pk=operation.tenant_id)
             generation = StackSpec.model_validate(operation.spec).credentials
             credentials_settle(tenant=tenant, generation=generation, actor="executor", now=now)
+            plan = StackSpec.model_validate(operation.spec).plan
+            agreement_follow(tenant, plan=plan, actor=operation.requested_by, now=now)
         snapshots_follow(operation=operation, now=now)
 
     def data_job(self, *, operation: Operation, scratch: str) -> DataJob | None:
@@ -124,6 +127,7 @@ class TenantSubject:
 
             restore_after_provision(tenant=current, actor=operation.requested_by, now=now)
         if following == states.DEPROVISIONED:
+            agreement_finish(current, actor="executor", now=now)
             from controlplane.tenants.services import tenant_credentials_forget
 
             tenant_credentials_forget(tenant=current, actor="executor", now=now)

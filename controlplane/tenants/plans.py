@@ -66,9 +66,23 @@ class Plan(Contract):
 @cache
 def plans() -> dict[str, Plan]:
     """Every plan by key, in the catalogue's order. A broken catalogue raises when the process starts to use it."""
-    with CATALOGUE.open("rb") as file:
-        raw = tomllib.load(file)["plans"]
+    raw = _catalogue()["plans"]
     return {key: Plan.model_validate({"key": key, **_with_currency(key, body)}) for key, body in raw.items()}
+
+
+def rate_cards() -> list[dict[str, Any]]:
+    """The plans' rate cards, then those of `[rate_cards.KEY]`, which no plan has but agreements may name."""
+    further = _catalogue().get("rate_cards", {})
+    return [
+        *(plan.rate_card for plan in plans().values()),
+        *({"key": key, "currency": "USD", **body} for key, body in further.items()),
+    ]
+
+
+@cache
+def _catalogue() -> dict[str, Any]:
+    with CATALOGUE.open("rb") as file:
+        return tomllib.load(file)
 
 
 def _with_currency(key: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from controlplane.tenants.models import Tenant
 from controlplane.tenants.overrides import overrides_check, place_keep
 from controlplane.tenants.placement import placement_choose
 from controlplane.tenants.plans import Plan, plans
+from controlplane.tenants.pricing import agreement_begin, plan_currency_check
 from controlplane.tenants.releases import release_check, release_demand, release_pin, release_shipped
 from controlplane.tenants.rotation import (
     EARLIER,
@@ -111,6 +112,7 @@ def tenant_create(
             placement_choose(tenant)
             credentials_make(tenant=tenant, actor=principal.actor, now=now)
             tenant.save(force_insert=True)
+            agreement_begin(tenant, actor=principal.actor, now=now)
             operation = operation_create(
                 tenant_id=tenant.id,
                 team_id=tenant.team_id,
@@ -177,6 +179,8 @@ def tenant_update(
         target=current.target,
         region=current.region,
     )
+    if wanted["plan"] != current.plan:
+        plan_currency_check(current, plan=wanted["plan"])
     place_keep(before=current.overrides, after=wanted["overrides"], target=current.target)
     if "runtime_version" in changes:
         release_check(wanted["runtime_version"], pointer="/runtime_version")

@@ -21,6 +21,7 @@ READS = [
     "/tenants/acme/usage-report",
     "/tenants/acme/usage-report?format=csv",
     "/tenants/acme/invoice-preview",
+    "/tenants/acme/agreement",
     "/operations/{operation}",
     "/operations/{operation}/plan",
 ]

@@ -86,6 +86,8 @@ READS = {
     "/tenants/{slug}/usage": "/tenants/acme/usage?meter=input_tokens&group_by=model",
     "/tenants/{slug}/usage-report": "/tenants/acme/usage-report",
     "/tenants/{slug}/invoice-preview": "/tenants/acme/invoice-preview",
+    "/tenants/{slug}/agreement": "/tenants/acme/agreement",
+    "/rate-cards": "/rate-cards",
     "/operations": "/operations",
     "/operations/{operation_id}": "/operations/{operation}",
     "/operations/{operation_id}/log": "/operations/{operation}/log",
