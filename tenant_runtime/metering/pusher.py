@@ -19,11 +19,20 @@ BATCH: Final = 200
 BACKOFF_FIRST_S: Final = 0.5
 BACKOFF_MAX_S: Final = 60.0
 IDLE_S: Final = 15.0
+#: A longer wait than this is asked for by nobody who means it; the events would only grow old here.
+RETRY_AFTER_MAX_S: Final = 300.0
 _DELIVERED: Final = ("accepted", "duplicate")
 
 
 class PushFailed(Exception):
-    """The control plane did not take the batch; everything stays pending. The text holds no secret."""
+    """The control plane did not take the batch; everything stays pending. The text holds no secret.
+
+    `wait_s` is how long it asked us to wait, 0 if it did not.
+    """
+
+    def __init__(self, reason: str, *, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
 
 
 class Pusher:
@@ -53,8 +62,7 @@ class Pusher:
                 pause = IDLE_S
             except PushFailed as error:
                 failures, self.last_error = failures + 1, str(error)
-                pause = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(failures - 1, 10))
-                pause *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+                pause = pause_after(failures, error.wait_s, random.random())  # noqa: S311 - jitter, not a secret
                 log.warning("usage push failed", extra={"reason": str(error), "retry_in_s": round(pause, 2)})
             except Exception:
                 failures, pause = failures + 1, BACKOFF_MAX_S
@@ -97,7 +105,7 @@ class Pusher:
         except httpx.HTTPError as error:
             raise PushFailed(type(error).__name__) from error
         if response.status_code != 200:
-            raise PushFailed(f"HTTP {response.status_code}")
+            raise PushFailed(f"HTTP {response.status_code}", wait_s=_retry_after(response))
         try:
             answer = IngestAnswer.model_validate_json(response.content)
         except (ValidationError, json.JSONDecodeError) as error:
@@ -138,3 +146,16 @@ class Pusher:
     async def close(self) -> None:
         if self._http is not None:
             await self._http.aclose()
+
+
+def pause_after(failures: int, asked_s: float, luck: float) -> float:
+    """Seconds until the next try: twice as long after each failure, never less than what was asked for, and spread
+    by `luck` (0 to 1), so that a fleet that was sent away together does not come back together."""
+    backoff: float = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(failures - 1, 10)) * (0.5 + luck / 2)
+    return max(backoff, min(asked_s, RETRY_AFTER_MAX_S) * (1 + luck / 2))
+
+
+def _retry_after(response: httpx.Response) -> float:
+    """Its seconds; 0 where it is missing, a date, or nonsense."""
+    raw = response.headers.get("Retry-After", "")
+    return float(raw) if raw.isascii() and raw.isdigit() and len(raw) < 10 else 0.0
