@@ -6,8 +6,10 @@ from billing.metering.models import (
     GaugeSample,
     ResourceSpan,
     SpanSlot,
+    UsageCorrection,
     UsageEvent,
     UsageEventKey,
+    UsageMember,
     UsageRollup,
 )
 
@@ -22,7 +24,9 @@ __all__ = [
     "RateCardVersion",
     "ResourceSpan",
     "SpanSlot",
+    "UsageCorrection",
     "UsageEvent",
     "UsageEventKey",
+    "UsageMember",
     "UsageRollup",
 ]

@@ -9,7 +9,8 @@ from controlplane.core.ids import uuid7
 class UsageEventKey(models.Model):
     """Every event id ever counted, for ever. Narrow, since each ingest probes it.
 
-    `body_hash` is the SHA-256 of the canonical JSON; `received_at` leads to the partition of the raw event.
+    `body_hash` is the SHA-256 of the canonical JSON; `received_at` leads to the partition of the raw event, and
+    `time` to the place in it.
     """
 
     pk = models.CompositePrimaryKey("tenant_id", "source", "event_id")
@@ -18,13 +19,18 @@ class UsageEventKey(models.Model):
     event_id = models.TextField()
     body_hash = models.BinaryField()
     received_at = models.DateTimeField()
+    time = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"{self.source} {self.event_id}"
 
 
 class UsageEvent(models.Model):
-    """The event as it was received, partitioned by the month of `received_at`. Never changed."""
+    """The event as it was received, partitioned by the month of `received_at`. Never changed.
+
+    The database holds no primary key here, only the index over tenant and time: UsageEventKey makes each event
+    unique, in the same transaction, and a second long index would cost ingest more than all the rest.
+    """
 
     pk = models.CompositePrimaryKey("tenant_id", "source", "event_id", "received_at")
     tenant_id = models.UUIDField()
@@ -46,7 +52,8 @@ class UsageRollup(models.Model):
     """What the events of a quarter of an hour add up to, per meter and dimensions.
 
     A quarter, because every time zone in use is a multiple of it from UTC: local days (India, Nepal) stay
-    exact.
+    exact. The maximum of meters that take one. The rows of `meter` "KEY:user" tell users apart, too, and are by
+    the hour.
     """
 
     tenant_id = models.UUIDField()
@@ -66,8 +73,63 @@ class UsageRollup(models.Model):
         return f"{self.meter} {self.bucket:%Y-%m-%d %H:%M} {self.value}"
 
 
+class UsageMember(models.Model):
+    """A value seen in an hour by a meter that counts distinct ones, and how many events say so."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "meter", "bucket", "dimensions", "member")
+    tenant_id = models.UUIDField()
+    meter = models.TextField()
+    bucket = models.DateTimeField()
+    dimensions = models.TextField()
+    member = models.TextField()
+    events = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.meter} {self.bucket:%Y-%m-%d %H:%M} {self.member}"
+
+
+class UsageCorrection(models.Model):
+    """An event taken back (`void`) or replaced (`amend`) after it was counted; never changed, never removed.
+
+    `time` is the amended event's (null for a void), `replaced_time` that of the body it takes the place of;
+    `recorded_at` is when we learned it. `revision` counts the corrections of one event from 1.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant_id = models.UUIDField()
+    source = models.TextField()
+    event_id = models.TextField()
+    revision = models.IntegerField()
+    action = models.TextField(choices=[("void", "void"), ("amend", "amend")])
+    type = models.TextField()
+    time = models.DateTimeField(null=True)
+    replaced_time = models.DateTimeField()
+    body = models.JSONField(null=True)
+    received_at = models.DateTimeField()
+    reason = models.TextField()
+    actor = models.TextField()
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "source", "event_id", "revision"], name="usage_correction_once"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["tenant_id", "time"], name="usage_correction_time"),
+            models.Index(fields=["tenant_id", "recorded_at"], name="usage_correction_recorded"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.source} {self.event_id}"
+
+
 class GaugeSample(models.Model):
-    """A gauge's value at a moment; it holds until the next sample of the same component."""
+    """A gauge's value at a moment; it holds until the next sample of the same component.
+
+    `received_at` and `voided_at` are when we learned of it and took it back; without the first it was known always.
+    """
 
     tenant_id = models.UUIDField()
     meter = models.TextField()
@@ -76,6 +138,8 @@ class GaugeSample(models.Model):
     source = models.TextField()
     event_id = models.TextField()
     value = models.DecimalField(max_digits=50, decimal_places=12)
+    received_at = models.DateTimeField(null=True)
+    voided_at = models.DateTimeField(null=True)
 
     class Meta:
         # Not unique over source and event_id too: the keys' table sees to that, and three long texts would
@@ -107,7 +171,8 @@ class SpanSlot(models.Model):
 class ResourceSpan(models.Model):
     """A resource existed during `span` (its end open while it exists). Spans of one slot never overlap.
 
-    `opened_by` and `closed_by` are the operations that created and removed it. A span closed at the moment it
+    `opened_by` and `closed_by` are the operations that created and removed it, `opened_recorded_at` and
+    `closed_recorded_at` when they said so. A span closed at the moment it
     opened is the empty range and counts for nothing.
     """
 
@@ -118,6 +183,8 @@ class ResourceSpan(models.Model):
     span = DateTimeRangeField()
     opened_by = models.UUIDField()
     closed_by = models.UUIDField(null=True)
+    opened_recorded_at = models.DateTimeField(null=True)
+    closed_recorded_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"{self.resource} {self.span}"

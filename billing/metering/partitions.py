@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from django.db import connection, transaction
-from psycopg import sql
+from django.db import IntegrityError, connection, transaction
+from psycopg import errors, sql
 
 from billing.period import month_start, next_month
 
@@ -27,6 +27,11 @@ def partitions_ensure(*, at: datetime, ahead: int = 0) -> list[str]:
             created.append(name)
         start = end
     return created
+
+
+def partition_missing(error: IntegrityError) -> bool:
+    """Whether a row was refused since no partition takes its month."""
+    return isinstance(error.__cause__, errors.CheckViolation) and "no partition" in str(error)
 
 
 def _exists(name: str) -> bool:

@@ -59,10 +59,10 @@ def spans_reconcile(
         stale = [span for span in existing if wanted.get(span.slot) != span.what]
         covered = {span.slot for span in existing if wanted.get(span.slot) == span.what}
         for span in stale:
-            _close(span.id, gone.get(span.slot[0], at), operation_id)
+            _close(span.id, gone.get(span.slot[0], at), operation_id, at)
         missing = [slot for slot in sorted(wanted) if slot not in covered]
         for slot in missing:
-            _open(numbers[slot], wanted[slot], begun.get(slot, at), operation_id)
+            _open(numbers[slot], wanted[slot], begun.get(slot, at), operation_id, at)
     return SpanChanges(opened=len(missing), closed=len(stale))
 
 
@@ -104,28 +104,31 @@ def _open_spans(tenant_id: UUID) -> list[_OpenSpan]:
         ]
 
 
-def _close(span_id: UUID, at: datetime, operation_id: UUID) -> None:
+def _close(span_id: UUID, at: datetime, operation_id: UUID, recorded_at: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             """
             UPDATE billing_resourcespan
-            SET span = tstzrange(lower(span), greatest(lower(span), %s)), closed_by = %s
+            SET span = tstzrange(lower(span), greatest(lower(span), %s)), closed_by = %s, closed_recorded_at = %s
             WHERE id = %s AND upper_inf(span)
             """,
-            [at, operation_id, span_id],
+            [at, operation_id, recorded_at, span_id],
         )
 
 
-def _open(number: int, what: tuple[str, str], at: datetime, operation_id: UUID) -> None:
+def _open(
+    number: int, what: tuple[str, str], at: datetime, operation_id: UUID, recorded_at: datetime
+) -> None:
     resource, dimensions = what
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            INSERT INTO billing_resourcespan (id, span_slot_id, resource, dimensions, span, opened_by)
-            SELECT %s, %s, %s, %s::jsonb, tstzrange(greatest(%s, max(upper(span))), NULL), %s
+            INSERT INTO billing_resourcespan
+                (id, span_slot_id, resource, dimensions, span, opened_by, opened_recorded_at)
+            SELECT %s, %s, %s, %s::jsonb, tstzrange(greatest(%s, max(upper(span))), NULL), %s, %s
             FROM billing_resourcespan WHERE span_slot_id = %s
             """,
-            [uuid7(), number, resource, dimensions, at, operation_id, number],
+            [uuid7(), number, resource, dimensions, at, operation_id, recorded_at, number],
         )
 
 
@@ -135,12 +138,14 @@ def _gauges_zero(tenant_id: UUID, at: datetime, operation_id: UUID) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            INSERT INTO billing_gaugesample (tenant_id, meter, component, time, source, event_id, value)
+            INSERT INTO billing_gaugesample
+                (tenant_id, meter, component, time, source, event_id, value, received_at)
             SELECT %(tenant)s, meter, component, greatest(time + interval '1 microsecond', %(at)s),
-                   '/control-plane', %(operation)s, %(zero)s
+                   '/control-plane', %(operation)s, %(zero)s, %(at)s
             FROM (
                 SELECT DISTINCT ON (meter, component) meter, component, time, value
-                FROM billing_gaugesample WHERE tenant_id = %(tenant)s AND meter = ANY(%(gauges)s)
+                FROM billing_gaugesample
+                WHERE tenant_id = %(tenant)s AND meter = ANY(%(gauges)s) AND voided_at IS NULL
                 ORDER BY meter, component, time DESC, source COLLATE "C" DESC, event_id COLLATE "C" DESC
             ) AS latest
             WHERE value <> 0

@@ -16,7 +16,7 @@ from controlplane.core.errors import ValidationFailed
 
 WindowSize = Literal["hour", "day", "month"]
 WINDOW_SIZES: Final = ("hour", "day", "month")
-#: The grain of rollups; edges of a query are widened to it.
+#: Every time zone in use is a multiple of it from UTC, so no hour, day or month begins inside one.
 GRAIN = timedelta(minutes=15)
 MOST_WINDOWS = 10_000
 
@@ -36,8 +36,7 @@ def zone_parse(name: str) -> ZoneInfo:
 
 
 def windows_of(*, start: datetime, end: datetime, size: str, zone: ZoneInfo) -> list[Window]:
-    """The windows that touch [start, end), the outer ones cut to it, its edges widened to quarters of an
-    hour.
+    """The windows that touch [start, end), the outer ones cut to it.
 
     Raises ValidationFailed naming `window`, `from` or `to`.
     """
@@ -49,12 +48,12 @@ def windows_of(*, start: datetime, end: datetime, size: str, zone: ZoneInfo) -> 
     if start >= end:
         raise ValidationFailed.of("to", "must be after from")
     try:
-        first, last = _floor(start), -(-(end - _EPOCH) // GRAIN) * GRAIN + _EPOCH
+        first, last = start.astimezone(UTC), end.astimezone(UTC)
         if (last - first) / _SHORTEST[size] > MOST_WINDOWS:
             raise ValidationFailed.of(
                 "window", f"{size} gives more than {MOST_WINDOWS} results; take a longer one"
             )
-        inner = [edge for edge in _EDGES[size](first, last, zone) if first < edge < last]
+        inner = [edge for edge in _EDGES[size](_floor(first), last, zone) if first < edge < last]
     except OverflowError:
         raise ValidationFailed.of("from", "lies outside the calendar") from None
     edges = [first, *sorted(set(inner)), last]

@@ -157,7 +157,9 @@ def _breakdown(totals: Sequence[MeterTotal], dimension: str) -> list[Breakdown]:
     having = [
         total
         for total in totals
-        if METERS[total.meter].event_type is not None and dimension in METERS[total.meter].dimensions
+        if METERS[total.meter].event_type is not None
+        and METERS[total.meter].additive
+        and dimension in METERS[total.meter].dimensions
     ]
     found = []
     for group in sorted({total.dimension(dimension) for total in having}):

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from billing.metering.answers import IngestAnswer, IngestResult, answer_of
+from billing.metering.decoding import attribute_of, batch_decode, body_decode, event_decode
 from billing.metering.services import usage_ingest
-from contracts.usage import IngestAnswer, IngestResult
 from controlplane.accounts.access import Principal
+from controlplane.api.pressure import ingest_gate
 from controlplane.core.errors import CallerError
 from controlplane.tenants.selectors import tenants_visible
 
@@ -17,21 +19,19 @@ MAX_BATCH = 1000
 def events_of_body(*, content_type: str, headers: Mapping[str, str], body: bytes) -> list[Any]:
     """The events of a request in any of the three CloudEvents HTTP modes. Raises CallerError for anything else."""
     media = content_type.split(";")[0].strip().lower()
-    if media.startswith("application/cloudevents-batch"):
-        events = _json(body)
-        if not isinstance(events, list):
-            raise CallerError("A batch must be a JSON array of events.", code="malformed_body")
-        return events
-    if media.startswith("application/cloudevents"):
-        event = _json(body)
-        if not isinstance(event, dict):
-            raise CallerError("A structured event must be a JSON object.", code="malformed_body")
-        return [event]
-    attributes = {
-        name[3:].lower(): value for name, value in headers.items() if name.lower().startswith("ce-")
-    }
-    if attributes:
-        return [{**attributes, "datacontenttype": media or "application/json", "data": _json(body)}]
+    try:
+        if media.startswith("application/cloudevents-batch"):
+            return batch_decode(body)
+        if media.startswith("application/cloudevents"):
+            return [event_decode(body)]
+        attributes = _attributes(headers)
+        if attributes:
+            document = body_decode(body)
+            return [{**attributes, "datacontenttype": media or "application/json", "data": document}]
+    except TypeError as error:
+        raise CallerError(str(error), code="malformed_body") from error
+    except (ValueError, RecursionError) as error:
+        raise CallerError(f"The body is not JSON: {error}.", code="malformed_body") from error
     raise _WrongMediaType(
         "Send application/cloudevents+json, application/cloudevents-batch+json, or a binary event with ce-* headers."
     )
@@ -43,56 +43,49 @@ def envelope_of(*, content_type: str, headers: Mapping[str, str]) -> bytes:
     return json.dumps([content_type, attributes], sort_keys=True).encode()
 
 
+def _attributes(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name[3:].lower(): value for name, value in headers.items() if name.lower().startswith("ce-")}
+
+
 class _WrongMediaType(CallerError):
     status = 415
     code = "unsupported_media_type"
     title = "Unsupported Media Type"
 
 
-def _json(body: bytes) -> Any:
-    try:
-        # Numbers stay exact: a float would round token counts and bytes.
-        return json.loads(body, parse_float=str)
-    except (ValueError, RecursionError) as error:
-        raise CallerError(f"The body is not JSON: {error}.", code="malformed_body") from error
-
-
 def ingest(*, principal: Principal, events: list[Any], received_at: datetime) -> IngestAnswer:
-    """Stores each event with the tenant its subject names. One answer, in the order the events came in."""
+    """Stores each event with the tenant its subject names. One answer, in the order the events came in.
+
+    Raises RetryLater when this process has more to store than it can; nothing of the request is stored then, or, if
+    it spoke for several tenants, those that are count as duplicates when it is repeated.
+    """
     results: list[IngestResult | None] = [None] * len(events)
     by_subject: dict[str, list[int]] = {}
     for index, event in enumerate(events):
-        subject = event.get("subject") if isinstance(event, dict) else None
+        subject = attribute_of(event, "subject")
         if isinstance(subject, str) and "\x00" not in subject:
             by_subject.setdefault(subject, []).append(index)
         else:
-            event_id = str(event.get("id", "")) if isinstance(event, dict) else ""
-            results[index] = IngestResult(
-                id=event_id, outcome="rejected", reason="subject: must be a tenant's slug"
+            results[index] = _rejected(event, "subject: must be a tenant's slug")
+    with ingest_gate.passed():
+        visible = tenants_visible(principal=principal).filter(slug__in=by_subject).order_by("created_at")
+        # Of several tenants that had a slug, the living or the newest one is meant.
+        tenants = dict(visible.values_list("slug", "id"))
+        for subject, indexes in by_subject.items():
+            if subject not in tenants:
+                for index in indexes:
+                    reason = "subject: no tenant of that slug that this key may write for"
+                    results[index] = _rejected(events[index], reason)
+                continue
+            own = events if len(indexes) == len(events) else [events[index] for index in indexes]
+            answer = usage_ingest(
+                tenant_id=tenants[subject], subject=subject, events=own, received_at=received_at
             )
-    visible = tenants_visible(principal=principal).filter(slug__in=by_subject).order_by("created_at")
-    # Of several tenants that had a slug, the living or the newest one is meant.
-    tenants = {tenant.slug: tenant for tenant in visible}
-    for subject, indexes in by_subject.items():
-        tenant = tenants.get(subject)
-        if tenant is None:
-            for index in indexes:
-                reason = "subject: no tenant of that slug that this key may write for"
-                results[index] = IngestResult(
-                    id=str(events[index].get("id", "")), outcome="rejected", reason=reason
-                )
-            continue
-        answer = usage_ingest(
-            tenant_id=tenant.id,
-            subject=subject,
-            events=[events[index] for index in indexes],
-            received_at=received_at,
-        )
-        for index, result in zip(indexes, answer.results, strict=True):
-            results[index] = result
-    final = [result for result in results if result is not None]
-    counts = {
-        name: sum(result.outcome == name for result in final)
-        for name in ("accepted", "duplicate", "conflict")
-    }
-    return IngestAnswer(**counts, rejected=sum(r.outcome == "rejected" for r in final), results=final)
+            for index, result in zip(indexes, answer.results, strict=True):
+                results[index] = result
+    return answer_of([result for result in results if result is not None])
+
+
+def _rejected(event: Any, reason: str) -> IngestResult:
+    event_id = attribute_of(event, "id")
+    return IngestResult("" if event_id is None else str(event_id), "rejected", reason)

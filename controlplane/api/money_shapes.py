@@ -44,13 +44,33 @@ class IngestAnswerShape(Shape):
     results = IngestResultShape(many=True)
 
 
+class UsageCorrectionShape(Shape):
+    id = UUIDField()
+    tenant = CharField()
+    source = CharField()
+    event_id = CharField()
+    action = ChoicesField("void", "amend")
+    event = serializers.DictField(child=AnyField(), allow_null=True, help_text="what counts instead")
+    reason = CharField()
+    actor = CharField()
+    recorded_at = DateTimeField()
+
+
+class MeterFilterShape(Shape):
+    dimension = CharField()
+    values = serializers.ListField(child=CharField())
+
+
 class MeterShape(Shape):
     key = CharField()
+    version = IntegerField()
     description = CharField()
     unit = CharField()
     aggregation = CharField()
     event_type = CharField(allow_null=True)
+    value = CharField(allow_null=True, help_text="the member of the event's data that is aggregated")
     dimensions = serializers.ListField(child=CharField())
+    filters = MeterFilterShape(many=True)
 
 
 #: `from` is a keyword of Python, so these cannot be classes.

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.request import Request
@@ -49,6 +50,10 @@ def problem_document(
 
 def problem_of(error: Exception, *, request_id: str = "") -> tuple[dict[str, Any], dict[str, str]]:
     """The document and the headers of any exception. An unexpected one says nothing of its inside."""
+    if isinstance(error, OperationalError | InterfaceError):
+        # Down, out of connections, a lock not had in time: the transaction is undone, so it may be repeated.
+        log.warning("api.database_unavailable", error=type(error).__name__, exc_info=error)
+        error = RetryLater("The database does not answer at the moment.", code="database_unavailable")
     if isinstance(error, FreeholdError):
         document = problem_document(
             status=error.status,

@@ -5,7 +5,17 @@ from django.urls.converters import UUIDConverter
 from django.views.decorators.common import no_append_slash
 from django.views.decorators.csrf import csrf_exempt
 
-from controlplane.api import agreements, catalogue, events, keys, operations, snapshots, tenants, usage
+from controlplane.api import (
+    agreements,
+    catalogue,
+    corrections,
+    events,
+    keys,
+    operations,
+    snapshots,
+    tenants,
+    usage,
+)
 from controlplane.core.failures import not_found
 from controlplane.tenants import states
 
@@ -42,6 +52,8 @@ urlpatterns = [
         operations.OperationVerbApi.as_view(),
     ),
     path("usage/events", usage.UsageEventsApi.as_view()),
+    path("usage", usage.FleetUsageApi.as_view()),
+    path("usage/corrections", corrections.UsageCorrectionsApi.as_view()),
     path("meters", usage.MetersApi.as_view()),
     path("rate-cards", agreements.RateCardsApi.as_view()),
     path("api-keys", keys.ApiKeysApi.as_view()),

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from rest_framework.parsers import BaseParser
@@ -12,7 +13,7 @@ from rest_framework.response import Response
 
 from billing.invoicing.selectors import invoice_preview
 from billing.metering.catalogue import METERS
-from billing.metering.selectors import meters_list, usage_query
+from billing.metering.selectors import fleet_usage_query, meters_list, usage_query
 from billing.metering.windows import WINDOW_SIZES
 from billing.period import period_parse
 from billing.rating.cards import RateCard
@@ -30,7 +31,7 @@ from controlplane.core import clock
 from controlplane.core.errors import CallerError, ValidationFailed
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.plans import plans
-from controlplane.tenants.selectors import tenant_get
+from controlplane.tenants.selectors import tenant_get, tenants_visible
 
 FORMATS = ("json", "csv", "pdf")
 PERIOD = query(
@@ -71,17 +72,21 @@ class UsageEventsApi(Api):
         },
         parameters=IDEMPOTENT,
         answers={200: shapes.IngestAnswerShape},
-        problems=[409],
+        problems=[409, 503],
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Response | HttpResponse:
         body = request.data if isinstance(request.data, bytes) else b""
         events = events_of_body(content_type=request.content_type or "", headers=request.headers, body=body)
         if len(events) > MAX_BATCH:
             raise CallerError(f"A batch may hold at most {MAX_BATCH} events.", code="batch_too_large")
 
+        if "Idempotency-Key" not in request.headers:
+            answer = ingest(principal=self.principal, events=events, received_at=clock.now())
+            return HttpResponse(msgspec.json.encode(answer), content_type="application/json")
+
         def work() -> Answer:
             answer = ingest(principal=self.principal, events=events, received_at=clock.now())
-            return Answer(200, answer.model_dump(mode="json"), {})
+            return Answer(200, msgspec.to_builtins(answer), {})
 
         envelope = envelope_of(content_type=request.content_type or "", headers=request.headers)
         return self.once(work, besides=envelope)
@@ -116,26 +121,63 @@ class TenantUsageApi(Api):
                 "IANA name; days and months are cut in it",
                 {"type": "string", "default": "UTC", "examples": ["Europe/Berlin"]},
             ),
+            query("known_at", "as known then; as known now if absent", OpenApiTypes.DATETIME),
         ],
         answers={200: shapes.UsageShape},
         problems=[404, 422],
     )
     def get(self, request: Request, slug: str) -> Response:
         tenant = tenant_get(principal=self.principal, slug=slug)
-        now, params = clock.now(), request.query_params
-        month = period_parse(now.strftime("%Y-%m"))
-        return Response(
-            usage_query(
-                tenant_id=tenant.id,
-                meter=params.get("meter", ""),
-                start=_moment(params.get("from"), "from") or month.start,
-                end=_moment(params.get("to"), "to") or month.end,
-                window=params.get("window", "day"),
-                group_by=params.get("group_by"),
-                timezone=params.get("timezone", "UTC"),
-                as_of=now,
-            )
-        )
+        return Response(usage_query(tenant_id=tenant.id, **_asked(request.query_params)))
+
+
+class FleetUsageApi(Api):
+    """Usage of several tenants at once: those named, or all the caller may see."""
+
+    scopes = {"GET": roles.BILLING_READ}
+
+    @documented(
+        "usage_query",
+        "Query the fleet's usage",
+        tag="usage",
+        parameters=[
+            query("meter", "as GET /meters lists them", required=True, enum=tuple(METERS)),
+            query("tenant", "slug; may be given several times; all you can see if absent", many=True),
+            query("from", "start; this month's if absent", OpenApiTypes.DATETIME),
+            query("to", "end, excluded; this month's if absent", OpenApiTypes.DATETIME),
+            query("window", "length of a result", enum=WINDOW_SIZES, default="day"),
+            query("group_by", "`tenant`, or a dimension of the meter"),
+            query("timezone", "IANA name", {"type": "string", "default": "UTC"}),
+            query("known_at", "as known then; as known now if absent", OpenApiTypes.DATETIME),
+        ],
+        answers={200: shapes.UsageShape},
+        problems=[404, 422],
+    )
+    def get(self, request: Request) -> Response:
+        params = request.query_params
+        slugs = params.getlist("tenant")
+        if slugs:
+            found = [tenant_get(principal=self.principal, slug=slug) for slug in dict.fromkeys(slugs)]
+            tenants = {tenant.id: tenant.slug for tenant in found}
+        else:
+            tenants = dict(tenants_visible(principal=self.principal).values_list("id", "slug"))
+        return Response(fleet_usage_query(tenants=tenants, **_asked(params)))
+
+
+def _asked(params: Any) -> dict[str, Any]:
+    """What every query of usage takes; without `from` and `to` it is this month."""
+    now = clock.now()
+    month = period_parse(now.strftime("%Y-%m"))
+    return {
+        "meter": params.get("meter", ""),
+        "start": _moment(params.get("from"), "from") or month.start,
+        "end": _moment(params.get("to"), "to") or month.end,
+        "window": params.get("window", "day"),
+        "group_by": params.get("group_by"),
+        "timezone": params.get("timezone", "UTC"),
+        "as_of": now,
+        "known_at": _moment(params.get("known_at"), "known_at"),
+    }
 
 
 class BytesRenderer(BaseRenderer):

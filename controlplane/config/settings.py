@@ -174,6 +174,16 @@ FREEHOLD_RATE_LIMIT_PER_MINUTE = env.integer(
     low=0,
     high=1_000_000,
 )
+FREEHOLD_INGEST_CONCURRENCY = env.integer(
+    "FREEHOLD_INGEST_CONCURRENCY",
+    "batches of usage events that a web process stores at once; more wait, then are told to come again",
+    default=4,
+    low=1,
+    high=64,
+)
+FREEHOLD_INGEST_WAIT_S = env.integer(
+    "FREEHOLD_INGEST_WAIT_S", "seconds a batch of usage events waits for its turn", default=2, low=0, high=60
+)
 LOG_LEVEL = env.choice(
     "FREEHOLD_LOG_LEVEL",
     "least severe line that is logged",
