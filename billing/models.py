@@ -1,6 +1,7 @@
 """Django looks for models here; each room keeps its own."""
 
 from billing.agreements.models import Agreement, AgreementPhase, RateCardVersion
+from billing.costs.models import CostImport, CostLine
 from billing.ledger.models import CreditGrant, JournalEntry, JournalTransaction, LedgerBook
 from billing.metering.models import (
     GaugeSample,
@@ -16,6 +17,8 @@ from billing.metering.models import (
 __all__ = [
     "Agreement",
     "AgreementPhase",
+    "CostImport",
+    "CostLine",
     "CreditGrant",
     "GaugeSample",
     "JournalEntry",

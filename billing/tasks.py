@@ -1,7 +1,10 @@
-"""Celery's part in billing."""
+"""Billing by the clock. Each is safe to run again at any time: what was done is done once."""
 
 from celery import shared_task
 
+from billing.costs.services import costs_post
+from billing.ledger.accruals import accruals_post
+from billing.ledger.services import credits_expire
 from billing.metering.partitions import partitions_ensure
 from controlplane.core import clock
 
@@ -13,3 +16,21 @@ MONTHS_AHEAD = 2
 def usage_partitions_task() -> int:
     """Makes the partitions of raw events for this month and the next ones; how many were missing."""
     return len(partitions_ensure(at=clock.now(), ahead=MONTHS_AHEAD))
+
+
+@shared_task(name="billing.tasks.revenue_accrual_task", expires=3600)
+def revenue_accrual_task() -> int:
+    """Brings accruals to what the charges are now; how many it posted."""
+    return accruals_post(now=clock.now())
+
+
+@shared_task(name="billing.tasks.credits_expiry_task", expires=3600)
+def credits_expiry_task() -> int:
+    """Posts what is left of credits that have ended; of how many."""
+    return credits_expire(now=clock.now())
+
+
+@shared_task(name="billing.tasks.costs_task", expires=3600)
+def costs_task() -> int:
+    """Posts the costs of days that are over; for how many customers."""
+    return costs_post(now=clock.now())

@@ -85,6 +85,7 @@ def home(tmp_path: Path) -> Path:
 
 pytest_plugins = [
     "tests.support.people",
+    "tests.support.customers",
     "tests.support.house",
     "tests.support.clouds",
     "tests.support.aws_account",

@@ -3,6 +3,7 @@
 import os
 
 from celery import Celery
+from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.config.settings")
 
@@ -19,4 +20,8 @@ app.conf.beat_schedule = {
     "tenants-snapshots": {"task": "controlplane.tenants.tasks.snapshots_task", "schedule": 600.0},
     "tenants-health-history": {"task": "controlplane.tenants.tasks.health_history_task", "schedule": 86400.0},
     "usage-partitions": {"task": "billing.tasks.usage_partitions_task", "schedule": 3600.0},
+    # By the day: hourly, so that a scheduler that stood still makes up for it; a day that was posted stays.
+    "billing-accrual": {"task": "billing.tasks.revenue_accrual_task", "schedule": crontab(minute="10")},
+    "billing-credits": {"task": "billing.tasks.credits_expiry_task", "schedule": crontab(minute="20")},
+    "billing-costs": {"task": "billing.tasks.costs_task", "schedule": crontab(minute="30", hour="*/6")},
 }

@@ -373,6 +373,8 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(FREEHOLD_HOME / "run" / "celerybeat-schedule
 OPERATION_SUBJECT = "controlplane.tenants.lifecycle.TenantSubject"
 #: Who knows every customer (billing may not import tenants).
 BILLING_CUSTOMERS = "controlplane.tenants.billed.TenantDirectory"
+#: Who knows what each customer's stack is priced at (billing may not import operations).
+BILLING_STACK_COSTS = "controlplane.tenants.stack_costs.TenantStackCosts"
 
 structlog.configure(
     processors=[

@@ -33,6 +33,8 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         "billing.standing",
         "billing.agreements",
         "billing.directory",
+        # The port through which billing asks what stacks cost, and the data it wants.
+        "billing.costs.stacks",
     ),
     "controlplane.fleet": (
         "contracts",
