@@ -11,6 +11,7 @@ from controlplane.api import (
     corrections,
     events,
     keys,
+    ledger,
     operations,
     snapshots,
     tenants,
@@ -39,6 +40,12 @@ urlpatterns = [
     path("tenants/<str:slug>/invoice-preview", usage.TenantInvoicePreviewApi.as_view()),
     path("tenants/<str:slug>/agreement", agreements.TenantAgreementApi.as_view()),
     path("tenants/<str:slug>/rerate", agreements.TenantRerateApi.as_view()),
+    path("tenants/<str:slug>/credits", ledger.TenantCreditsApi.as_view()),
+    path("tenants/<str:slug>/credits/<uuid:credit_id>", ledger.TenantCreditApi.as_view()),
+    path("tenants/<str:slug>/costs", ledger.TenantCostsApi.as_view()),
+    path("tenants/<str:slug>/margin", ledger.TenantMarginApi.as_view()),
+    path("cost-imports", ledger.CostImportsApi.as_view()),
+    path("margin", ledger.FleetMarginApi.as_view()),
     re_path(
         rf"^tenants/(?P<slug>[^/]+)/(?P<verb>{'|'.join(states.VERBS)})$", tenants.TenantVerbApi.as_view()
     ),

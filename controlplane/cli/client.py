@@ -77,6 +77,7 @@ class Api:
 
     def raw(self, method: str, path: str, *, body: Any = None, **kwargs: Any) -> httpx.Response:
         headers = {"Idempotency-Key": str(uuid4())} if method == "POST" else {}
+        headers.update(kwargs.pop("headers", {}))
         try:
             response = self._client.request(method, path.lstrip("/"), json=body, headers=headers, **kwargs)
         except httpx.HTTPError as error:

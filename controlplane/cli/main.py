@@ -9,7 +9,13 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from controlplane.cli import commands_operations, commands_snapshots, commands_tenants, commands_usage
+from controlplane.cli import (
+    commands_ledger,
+    commands_operations,
+    commands_snapshots,
+    commands_tenants,
+    commands_usage,
+)
 from controlplane.cli.client import Api, Credentials, api_root, config_path
 from controlplane.cli.errors import CliError, UsageFailure
 from controlplane.cli.home import home_find
@@ -44,6 +50,9 @@ app.add_typer(
 )
 app.add_typer(commands_usage.usage, name="usage", help="What a tenant used.")
 app.add_typer(commands_usage.invoices, name="invoices", help="What a tenant owes.")
+app.add_typer(commands_ledger.credits, name="credits", help="Credits of a tenant.")
+app.add_typer(commands_ledger.costs, name="costs", help="What tenants cost, and the provider's bill.")
+app.command()(commands_ledger.margin)
 app.add_typer(commands_usage.runs, name="runs", help="Run a tenant's agents.")
 app.add_typer(commands_usage.documents, name="documents", help="A tenant's long-term memory.")
 app.add_typer(commands_usage.keys, name="keys", help="API keys of your team.")

@@ -22,6 +22,9 @@ READS = [
     "/tenants/acme/usage-report?format=csv",
     "/tenants/acme/invoice-preview",
     "/tenants/acme/agreement",
+    "/tenants/acme/credits",
+    "/tenants/acme/costs",
+    "/tenants/acme/margin",
     "/operations/{operation}",
     "/operations/{operation}/plan",
 ]
@@ -39,6 +42,8 @@ WRITES = [
     ("POST", "/tenants/acme/snapshot", {}),
     ("POST", "/tenants/acme/restore", {}),
     ("POST", "/tenants/acme/credentials", {}),
+    ("POST", "/tenants/acme/credits", {"name": "c", "source": "promotion", "amount": "5"}),
+    ("DELETE", "/tenants/acme/credits/01900000-0000-7000-8000-000000000000", None),
     ("POST", "/operations/{operation}/cancel", {}),
     ("POST", "/operations/{operation}/retry", {}),
     ("POST", "/operations/{operation}/approve", {}),

@@ -1,5 +1,7 @@
 """The OpenAPI document: complete enough for clients, and true to what the API answers."""
 
+import io
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -8,11 +10,17 @@ from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator
 
+from billing.costs.imports import cost_feed_import
+from billing.costs.vendors import model_costs_post
+from billing.ledger.accruals import accruals_post
+from billing.ledger.models import CreditGrant
+from billing.ledger.services import credit_grant_create
 from controlplane.core import clock
 from controlplane.operations import transitions
 from controlplane.operations.models import Operation, Stack
 from controlplane.tenants.models import Snapshot, Tenant
 from tests.controlplane.api.test_usage import BATCH, event, send
+from tests.support.feeds import cur
 from tests.support.people import Person
 
 Acme = tuple[Tenant, Operation]
@@ -88,6 +96,12 @@ READS = {
     "/tenants/{slug}/invoice-preview": "/tenants/acme/invoice-preview",
     "/tenants/{slug}/agreement": "/tenants/acme/agreement",
     "/rate-cards": "/rate-cards",
+    "/tenants/{slug}/credits": "/tenants/acme/credits",
+    "/tenants/{slug}/credits/{credit_id}": "/tenants/acme/credits/{credit}",
+    "/tenants/{slug}/costs": "/tenants/acme/costs",
+    "/tenants/{slug}/margin": "/tenants/acme/margin",
+    "/cost-imports": "/cost-imports",
+    "/margin": "/margin",
     "/operations": "/operations",
     "/operations/{operation_id}": "/operations/{operation}",
     "/operations/{operation_id}/log": "/operations/{operation}/log",
@@ -149,6 +163,12 @@ def furnished(acme: Acme, owner: Person) -> Acme:
         completed_at=now,
         expires_at=now,
     )
+    terms = {"source": "purchase", "currency": "USD", "amount": Decimal(10), "actor": "test", "now": now}
+    credit_grant_create(tenant_id=tenant.id, team_id=tenant.team_id, name="c", **terms)
+    model_costs_post(tenant_id=tenant.id, day=now.date(), at=now)
+    bill = cur({}, {"resource_tags": "{}"})
+    cost_feed_import(pool_id=tenant.team_id, stream=io.BytesIO(bill.encode()), actor="test", now=now)
+    accruals_post(now=now)
     return acme
 
 
@@ -166,7 +186,8 @@ def test_answers_fit_the_document(
 ) -> None:
     state = {"resources": [{"urn": "urn:pulumi:acme::freehold::a::b", "type": "a"}]}
     monkeypatch.setattr("controlplane.tenants.exporting.state_export", lambda **kwargs: state)
-    address = READS[path].format(snapshot=SNAPSHOT, operation=furnished[1].id)
+    credit = CreditGrant.objects.get().id
+    address = READS[path].format(snapshot=SNAPSHOT, operation=furnished[1].id, credit=credit)
     answer = owner.api().get(address, headers={"accept": "application/json"})
     assert answer.status_code == 200
     operation = document()["paths"][f"/api/v1{path}"]["get"]
