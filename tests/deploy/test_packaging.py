@@ -191,7 +191,7 @@ def test_the_wheel_migrates_and_serves(
 ) -> None:
     env = clean(control_plane, **settings_of(postgres_server, redis_server, tmp_path / "home"))
     python, port = str(control_plane / "bin" / "python"), free_port()
-    for command in (["check"], ["migrate", "--no-input"]):
+    for command in (["check"], ["database_prepare"]):
         done = subprocess.run(
             [python, "-m", "django", *command],
             cwd=tmp_path,
