@@ -66,11 +66,11 @@ def rerate(
     Raises ValidationFailed naming `rate_card` for one in another currency, `overrides` where these do not fit.
     """
     cuts = terms_of(customer=customer, period=period, known_at=known_at, fallback=fallback)
-    now = stretches_of(customer=customer, period=period, cuts=cuts, as_of=as_of, known_at=known_at)
-    other = [
-        replace(stretch, card=_card(cut, with_card, with_override))
-        for stretch, cut in zip(now, cuts, strict=True)
-    ]
+    cards = [_card(cut, with_card, with_override) for cut in cuts]
+    now = stretches_of(
+        customer=customer, period=period, cuts=cuts, as_of=as_of, known_at=known_at, further=cards
+    )
+    other = [replace(stretch, card=card) for stretch, card in zip(now, cards, strict=True)]
     before = rate_stretches(now, period, as_of)
     return _diff(period, as_of, before, rate_stretches(other, period, as_of))
 

@@ -6,8 +6,9 @@ from datetime import datetime
 from billing.agreements.phases import CardVersion, Phase, PhaseTerms
 from billing.agreements.selectors import card_versions, phases_of
 from billing.charges.cuts import Cut, cuts_of, windows_of_cuts
+from billing.charges.usage import usage_in
 from billing.customer import Customer
-from billing.metering.selectors import usage_totals
+from billing.metering.windows import Window
 from billing.period import Period
 from billing.rating.cards import RateCard
 from billing.rating.rate import RatedLines, Stretch, rate_stretches
@@ -67,16 +68,19 @@ def stretches_of(
     cuts: Sequence[Cut],
     as_of: datetime,
     known_at: datetime | None,
+    further: Sequence[RateCard] = (),
 ) -> list[Stretch]:
-    """The cuts with what was used in each."""
+    """The cuts with what was used in each, of the meters that their cards or `further` ones price."""
+    windows = [Window(start, end) for start, end in windows_of_cuts(cuts, period)]
+    cards = [*(cut.card for cut in cuts), *further]
+    used = usage_in(
+        tenant_id=customer.id,
+        windows=windows,
+        meters={price.meter for card in cards for price in card.prices},
+        as_of=as_of,
+        known_at=known_at,
+    )
     return [
-        Stretch(
-            cut.start,
-            cut.end,
-            cut.card,
-            tuple(usage_totals(tenant_id=customer.id, start=start, end=end, as_of=as_of)),
-            trial=cut.trial,
-            opens=cut.opens,
-        )
-        for cut, (start, end) in zip(cuts, windows_of_cuts(cuts, period), strict=True)
+        Stretch(cut.start, cut.end, cut.card, usage, trial=cut.trial, opens=cut.opens)
+        for cut, usage in zip(cuts, used, strict=True)
     ]

@@ -66,6 +66,8 @@ class Price(BaseModel):
         # Spans carry further dimensions of their resource (say, the GPU's model), named by the stack.
         if meter.aggregation != "span" and not set(self.match) <= set(meter.dimensions):
             raise ValueError(f"{self.meter} has the dimensions {', '.join(meter.dimensions)}")
+        if self.match and not meter.additive:
+            raise ValueError(f"{self.meter} has one total over all its dimensions, so it takes no match")
         self._check_per()
         self._check_tiers()
         return self

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
+from billing.currencies import MINOR_PLACES
+
 _SCALES: Final = ((Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"), (Decimal(10) ** 3, "k"))
 #: Below it a price is one of tokens.
 _SMALL_PRICE: Final = Decimal("0.0001")
@@ -20,13 +22,13 @@ def quantity_text(raw: object, places: int = 4) -> str:
 
 
 def money_text(raw: object, currency: str = "USD") -> str:
-    """`1234.5` as `$1,234.50`."""
+    """`1234.5` as `$1,234.50`, with the places that the currency has."""
     value = _decimal(raw)
     if value is None:
         return str(raw)
     sign = "-" if value < 0 else ""
     symbol = _SYMBOLS.get(currency)
-    amount = f"{abs(value):,.2f}"
+    amount = f"{abs(value):,.{MINOR_PLACES.get(currency, 2)}f}"
     return f"{sign}{symbol}{amount}" if symbol else f"{sign}{amount} {currency}"
 
 

@@ -28,6 +28,7 @@ from billing.charges.selectors import charges_of
 from billing.period import period_parse
 from billing.rating.cards import Overrides, RateCard
 from billing.rating.rate import rate
+from contracts.usage import RUN_USAGE
 from controlplane.core.errors import Conflict, NotFound, OperatorError, ValidationFailed
 from controlplane.core.models import AuditEvent
 
@@ -169,6 +170,32 @@ def test_what_was_known_then_can_be_recomputed(
     assert _total(agreed) == _total(agreed, known_at=NOW + 2 * DAY) == Decimal("3000.00")
 
 
+def test_usage_that_came_later_was_not_known_then(
+    agreed: Any, ingest: Callable[..., Any], event: Callable[..., Any]
+) -> None:
+    ingest(event("1", MIDDLE, RUN_USAGE), received_at=NOW)
+    ingest(event("2", MIDDLE, RUN_USAGE), event("3", MIDDLE, RUN_USAGE), received_at=NOW + DAY)
+    assert _total(agreed, known_at=NOW) == Decimal("61.00")
+    assert _total(agreed) == _total(agreed, known_at=NOW + DAY) == Decimal("63.00")
+    diff = rerate(customer=agreed, period=NOVEMBER, as_of=NOW, known_at=NOW, with_card=_card(base_fee="0"))
+    assert (diff["total_before"], diff["total_after"]) == ("61.00", "1.00")
+
+
+def test_a_preview_asks_the_database_little(
+    agreed: Any, django_assert_max_num_queries: Any, card: RateCard
+) -> None:
+    """One measurement of each priced meter, however often the terms changed in the month."""
+    for day in range(1, 12):
+        agreement_terms_change(
+            tenant_id=agreed.id,
+            changes={"base_fee": str(day)},
+            start=NOVEMBER.start + day * DAY,
+            by=_by(NOW),
+        )
+    with django_assert_max_num_queries(6):
+        assert len(charges_of(customer=agreed, period=NOVEMBER, as_of=NOW).segments) == 12
+
+
 def test_a_pinned_version_outlives_a_new_one(agreed: Any) -> None:
     agreement_terms_change(
         tenant_id=agreed.id, changes={"rate_card_version": 1}, start=NOVEMBER.start, by=_by(START + DAY)
@@ -253,15 +280,14 @@ def test_without_an_agreement_the_plans_card_applies(db: None, tenant: Any, card
 def test_usage_is_charged_by_the_terms_of_its_time(
     agreed: Any, ingest: Callable[..., Any], event: Callable[..., Any]
 ) -> None:
-    from contracts.usage import RUN_USAGE
-
+    ragged = MIDDLE + timedelta(minutes=7, seconds=31)
     agreement_terms_change(
         tenant_id=agreed.id,
         changes={"prices": [{"meter": "agent_runs", "unit_price": "10"}]},
-        start=MIDDLE,
+        start=ragged,
         by=_by(NOW),
     )
-    times = [MIDDLE - timedelta(seconds=1), MIDDLE, MIDDLE + DAY]
+    times = [ragged - timedelta(seconds=1), ragged, ragged + DAY]
     ingest(*(event(str(number), time, RUN_USAGE) for number, time in enumerate(times)))
     rated = charges_of(customer=agreed, period=NOVEMBER, as_of=NOW)
     assert [line.amount for line in rated.lines if line.meter == "agent_runs"] == [Decimal(1), Decimal(20)]
@@ -272,8 +298,6 @@ def test_usage_is_charged_by_the_terms_of_its_time(
 def test_rerating_is_a_dry_run_with_the_difference_by_line(
     agreed: Any, ingest: Callable[..., Any], event: Callable[..., Any]
 ) -> None:
-    from contracts.usage import RUN_USAGE
-
     ingest(*(event(str(number), MIDDLE, RUN_USAGE) for number in range(4)))
     dear = _card("dear", base_fee="100", commitments=[{"key": "spend", "minimum": "120"}])
     asked: dict[str, Any] = {"customer": agreed, "period": NOVEMBER, "as_of": NOW}
