@@ -49,9 +49,10 @@ test: install ## the whole suite: unit, integration, crash, browser
 	@$(PYTHON) tools/install-helm
 	@$(PYTHON) tools/install-weaviate
 	@$(PYTHON) tools/install-kubernetes
-	@$(BIN)/python -m pytest --ignore=tests/crash --ignore=tests/stacks --ignore=tests/tenant_runtime
+	@$(BIN)/python -m pytest --ignore=tests/crash --ignore=tests/stacks --ignore=tests/tenant_runtime \
+	  --ignore=tests/billing/crash
 	@# These wait for engines, servers and leases most of the time: two files of them share the machine.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/crash tests/stacks tests/tenant_runtime
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/crash tests/stacks tests/tenant_runtime tests/billing/crash
 
 test-fast: ## what needs no engine, no browser and no running Freehold
 	@$(BIN)/python -m pytest -q -m "not engine and not browser and not scenario"

@@ -20,6 +20,7 @@ from billing.metering.store import (
     rollups_add,
     samples_insert,
 )
+from embedded.crashpoints import crash_point
 
 
 def usage_ingest(
@@ -40,6 +41,7 @@ def usage_ingest(
     # Two batches that share ids wait for each other in this order, and so cannot deadlock.
     candidates = [first[key] for key in sorted(first)]
     fresh, stored = _store(tenant_id, candidates, received_at) if candidates else (set(), {})
+    crash_point("billing.ingest.committed")
     return answer_of(_results(judged, fresh, stored))
 
 
@@ -63,7 +65,9 @@ def _store(
 def _store_once(
     tenant_id: UUID, candidates: list[ValidEvent], received_at: datetime
 ) -> tuple[set[Key], dict[Key, bytes]]:
+    crash_point("billing.ingest.begun")
     fresh = keys_claim(tenant_id, candidates, received_at)
+    crash_point("billing.ingest.claimed")
     new = candidates
     stored: dict[Key, bytes] = {}
     if len(fresh) < len(candidates):
@@ -71,11 +75,15 @@ def _store_once(
         stored = hashes_of(tenant_id, [event.key for event in candidates if event.key not in fresh])
     if new:
         events_insert(tenant_id, new, received_at)
+        crash_point("billing.ingest.stored")
         samples_insert(tenant_id, new, received_at)
+        crash_point("billing.ingest.sampled")
         # Last: batches of one tenant wait for each other at these rows, until the one that has them commits.
         rows = rows_of(facts_of(new))
         members_add(tenant_id, rows)
+        crash_point("billing.rollup.members")
         rollups_add(tenant_id, rows)
+        crash_point("billing.rollup.added")
     return fresh, stored
 
 
