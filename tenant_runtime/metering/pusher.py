@@ -4,12 +4,15 @@ import asyncio
 import json
 import logging
 import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import httpx
+from psycopg.rows import DictRow
 from pydantic import ValidationError
 
-from contracts.usage import IngestAnswer
+from contracts.usage import IngestAnswer, IngestResult
 from tenant_runtime.database import LOCK_PUSH, Connection, Pool
 from tenant_runtime.metering.outbox import Outbox
 
@@ -110,13 +113,9 @@ class Pusher:
             answer = IngestAnswer.model_validate_json(response.content)
         except (ValidationError, json.JSONDecodeError) as error:
             raise PushFailed("the answer is not an ingest answer") from error
-        by_id = {result.id: result for result in answer.results}
         settled = 0
         async with conn.transaction():
-            for row in rows:
-                result = by_id.get(row["id"])
-                if result is None:
-                    continue  # unanswered: stays pending and is sent again
+            for row, result in _answered(rows, answer.results):
                 state = "delivered" if result.outcome in _DELIVERED else "parked"
                 reason = (
                     None
@@ -159,3 +158,18 @@ def _retry_after(response: httpx.Response) -> float:
     """Its seconds; 0 where it is missing, a date, or nonsense."""
     raw = response.headers.get("Retry-After", "")
     return float(raw) if raw.isascii() and raw.isdigit() and len(raw) < 10 else 0.0
+
+
+def _answered(
+    rows: Sequence[DictRow], results: Sequence[IngestResult]
+) -> Iterator[tuple[DictRow, IngestResult]]:
+    """Each row with its own result; a row without one stays pending and is sent again.
+
+    Results come in the order sent. Where they do not, an id tells whose they are, unless two sources share it.
+    """
+    if [row["id"] for row in rows] == [result.id for result in results]:
+        yield from zip(rows, results, strict=True)
+        return
+    sent = Counter(row["id"] for row in rows)
+    by_id = {result.id: result for result in results if sent[result.id] == 1}
+    yield from ((row, by_id[row["id"]]) for row in rows if row["id"] in by_id)

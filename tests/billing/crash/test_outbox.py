@@ -82,3 +82,18 @@ def test_a_lower_number_that_commits_later_is_not_skipped(outbox_world: Callable
         transaction.commit()
     assert wait_until(lambda: crashed.states() == {"delivered": 40}, 20), crashed.states()
     assert crashed.violations() == []
+
+
+def test_two_sources_in_one_outbox_may_use_the_same_id(outbox_world: Callable[..., OutboxWorld]) -> None:
+    """Two replicas name the same gauge alike; a refusal of one's event must not be taken for the other's answer."""
+    crashed = outbox_world(facts=1)
+    good = outbox_facts(Stream(crashed.seed, "acme", 0, crashed.at), 1)[0].event
+    other = {**good, "source": "/tenants/acme/runtime/1", "type": "somebody.else.v1"}
+    for event in (good, other):
+        with slow_transaction(crashed.url, event) as transaction:
+            transaction.commit()
+    crashed.push()
+    assert crashed.drained(), crashed.log()
+    with crashed.open() as connection:
+        rows = connection.execute("SELECT source, state FROM usage_outbox ORDER BY seq").fetchall()
+    assert rows == [(good["source"], "delivered"), (other["source"], "parked")]
