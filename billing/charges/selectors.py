@@ -72,11 +72,10 @@ def stretches_of(
 ) -> list[Stretch]:
     """The cuts with what was used in each, of the meters that their cards or `further` ones price."""
     windows = [Window(start, end) for start, end in windows_of_cuts(cuts, period)]
-    cards = [*(cut.card for cut in cuts), *further]
     used = usage_in(
         tenant_id=customer.id,
         windows=windows,
-        meters={price.meter for card in cards for price in card.prices},
+        cards=[*(cut.card for cut in cuts), *further],
         as_of=as_of,
         known_at=known_at,
     )

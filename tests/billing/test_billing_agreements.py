@@ -25,9 +25,11 @@ from billing.agreements.services import (
 from billing.agreements.terms import agreement_terms_change
 from billing.charges.rerate import rerate
 from billing.charges.selectors import charges_of
+from billing.metering.spans import spans_reconcile
 from billing.period import period_parse
 from billing.rating.cards import Overrides, RateCard
 from billing.rating.rate import rate
+from contracts.stack import BillableResource
 from contracts.usage import RUN_USAGE
 from controlplane.core.errors import Conflict, NotFound, OperatorError, ValidationFailed
 from controlplane.core.models import AuditEvent
@@ -316,6 +318,25 @@ def test_rerating_is_a_dry_run_with_the_difference_by_line(
     assert _total(agreed) == Decimal("64.00"), "nothing has changed"
     with pytest.raises(ValidationFailed):
         rerate(**asked, with_card=_card(currency="EUR"))
+
+
+def test_a_price_may_match_what_only_the_stack_says_of_a_resource(agreed: Any) -> None:
+    gpus = [
+        BillableResource(
+            meter="gpu_hours", slot=slot, resource=f"gpu-{slot}", dimensions={"generation": name}
+        )
+        for slot, name in enumerate(("old", "new"))
+    ]
+    spans_reconcile(tenant_id=agreed.id, resources=gpus, at=NOW - DAY, operation_id=uuid4())
+    changes = {
+        "prices": [
+            {"meter": "gpu_hours", "unit_price": "3", "match": {"generation": "new"}},
+            {"meter": "gpu_hours", "unit_price": "1"},
+        ]
+    }
+    agreement_terms_change(tenant_id=agreed.id, changes=changes, start=START, by=_by(NOW))
+    rated = charges_of(customer=agreed, period=NOVEMBER, as_of=NOW)
+    assert [line.amount for line in rated.lines if line.meter == "gpu_hours"] == [Decimal(72), Decimal(24)]
 
 
 def test_a_trial_of_the_card_runs_from_the_beginning(db: None, tenant: Any) -> None:
