@@ -3,9 +3,11 @@
 from celery import shared_task
 
 from billing.costs.services import costs_post
+from billing.directory import directory
 from billing.ledger.accruals import accruals_post
 from billing.ledger.services import credits_expire
 from billing.metering.partitions import partitions_ensure
+from billing.metering.reaping import spans_reap
 from controlplane.core import clock
 
 #: So far ahead that a scheduler may stand still for weeks before ingest has to make a partition itself.
@@ -34,3 +36,10 @@ def credits_expiry_task() -> int:
 def costs_task() -> int:
     """Posts the costs of days that are over; for how many customers."""
     return costs_post(now=clock.now())
+
+
+@shared_task(name="billing.tasks.spans_reap_task", expires=3600)
+def spans_reap_task() -> int:
+    """Closes the spans that tenants left open which are gone; how many."""
+    ended = {each.id: each.ended_at for each in directory().customers() if each.ended_at is not None}
+    return spans_reap(ended=ended, at=clock.now())

@@ -119,15 +119,14 @@ class _Getters:
     type: str
     texts: Any
     numbers: Any
-    checked: Any
+    checked: Any | None
 
 
 def _getters(event_type: str, besides: tuple[str, ...] = ()) -> _Getters:
     """`besides`: counts that no meter takes, which must be counts all the same."""
     reader = READERS[event_type]
-    return _Getters(
-        event_type, tuple_getter(reader.texts), tuple_getter(reader.figures), tuple_getter(besides)
-    )
+    checked = tuple_getter(besides) if besides else None
+    return _Getters(event_type, tuple_getter(reader.texts), tuple_getter(reader.figures), checked)
 
 
 _GETTERS: Final[dict[type, _Getters]] = {
@@ -221,7 +220,8 @@ def _recognize(event: Any, subject: str, prefix: str, latest: datetime) -> Valid
     try:
         time = msgspec.convert(event.time, _Aware).astimezone(UTC)
         numbers = _whole_numbers(getters.numbers(data))
-        _whole_numbers(getters.checked(data))
+        if getters.checked is not None:
+            _whole_numbers(getters.checked(data))
     except (msgspec.ValidationError, ValueError, OverflowError):
         return None
     if not _OLDEST <= time <= latest:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
 from billing.metering.answers import IngestAnswer, IngestResult, answer_of
 from billing.metering.decoding import attribute_of, batch_decode, body_decode, event_decode
@@ -24,7 +25,7 @@ def events_of_body(*, content_type: str, headers: Mapping[str, str], body: bytes
             return batch_decode(body)
         if media.startswith("application/cloudevents"):
             return [event_decode(body)]
-        attributes = _attributes(headers)
+        attributes = _attributes_read(headers)
         if attributes:
             document = body_decode(body)
             return [{**attributes, "datacontenttype": media or "application/json", "data": document}]
@@ -43,8 +44,20 @@ def envelope_of(*, content_type: str, headers: Mapping[str, str]) -> bytes:
     return json.dumps([content_type, attributes], sort_keys=True).encode()
 
 
+def _attributes_read(headers: Mapping[str, str]) -> dict[str, str]:
+    try:
+        return _attributes(headers)
+    except UnicodeDecodeError as error:
+        raise CallerError("A ce-* header is not percent-encoded UTF-8.", code="malformed_body") from error
+
+
 def _attributes(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name[3:].lower(): value for name, value in headers.items() if name.lower().startswith("ce-")}
+    """Of a binary event; what a header cannot carry is percent-encoded there (CloudEvents HTTP binding, 3.1.3.2)."""
+    return {
+        name[3:].lower(): unquote(value, errors="strict")
+        for name, value in headers.items()
+        if name.lower().startswith("ce-")
+    }
 
 
 class _WrongMediaType(CallerError):

@@ -11,7 +11,9 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from billing.metering.explain import events_of
 from billing.metering.models import ResourceSpan, SpanSlot
+from billing.metering.reaping import REAPER, spans_reap
 from billing.metering.selectors import usage_query, usage_totals
 from billing.metering.spans import SpanChanges, spans_close_all, spans_reconcile
 from contracts.stack import BillableResource
@@ -210,3 +212,71 @@ def test_a_span_follows_the_moments_the_target_saw_not_those_of_the_record(tenan
     last = ResourceSpan.objects.order_by("id").last()
     assert last is not None
     assert (last.span.lower, last.span.upper) == (NOVEMBER + 3 * HOUR, NOVEMBER + 12 * HOUR)
+
+
+def test_an_hour_without_collector_and_control_plane_costs_and_gives_nothing(tenant: Any) -> None:
+    """Two tenants with the same GPUs. Of one, nobody hears for an hour in which one GPU goes and another comes; what
+    the target saw is told afterwards. Hours billed are those of the one that was watched all the time."""
+    watched, unheard = tenant.id, uuid4()
+    hour, at = timedelta(hours=1), NOVEMBER
+
+    def tell(tenant_id: Any, *resources: BillableResource, at: datetime, **moments: Any) -> None:
+        spans_reconcile(tenant_id=tenant_id, resources=resources, at=at, operation_id=uuid4(), **moments)
+
+    gone, begun = at + 2 * hour + timedelta(minutes=20), at + 2 * hour + timedelta(minutes=40)
+    new = _gpu(1, "new")
+    for tenant_id in (watched, unheard):
+        tell(tenant_id, _gpu(0, "old"), at=at)
+    tell(watched, at=gone)
+    tell(watched, new, at=begun)
+    # Down from the second hour to the third; the first thing that runs afterwards finds what exists.
+    tell(unheard, new.model_copy(update={"since": begun}), at=at + 3 * hour, ended={"gpu_hours": gone})
+    for end in (at + 3 * hour, at + 5 * hour):
+        told = [
+            [(total.dimension("resource"), total.value) for total in usage_totals(
+                tenant_id=tenant_id, start=at, end=end, as_of=end
+            )]
+            for tenant_id in (watched, unheard)
+        ]  # fmt: skip
+        assert told[0] == told[1]
+    # And where nothing happened in that hour, there is nothing to tell at all.
+    quiet = uuid4()
+    tell(quiet, _gpu(), at=at)
+    totals = usage_totals(tenant_id=quiet, start=at, end=at + 3 * hour, as_of=at + 3 * hour)
+    assert [total.value for total in totals] == [3]
+
+
+def test_the_reaper_ends_what_a_tenant_that_is_gone_left_open_and_nothing_else(tenant: Any) -> None:
+    gone, living = tenant.id, uuid4()
+    for tenant_id in (gone, living):
+        spans_reconcile(tenant_id=tenant_id, resources=[_gpu()], at=NOVEMBER, operation_id=uuid4())
+    ended = {gone: NOVEMBER + 2 * HOUR, uuid4(): NOVEMBER}
+    assert spans_reap(ended=ended, at=NOVEMBER + 9 * HOUR) == 1
+    assert spans_reap(ended=ended, at=NOVEMBER + 10 * HOUR) == 0
+    for tenant_id, hours in ((gone, 2), (living, 12)):
+        totals = usage_totals(tenant_id=tenant_id, start=NOVEMBER, end=DECEMBER, as_of=NOVEMBER + 12 * HOUR)
+        assert [total.value for total in totals] == [hours]
+    assert ResourceSpan.objects.get(closed_by=REAPER).closed_recorded_at == NOVEMBER + 9 * HOUR
+
+
+def test_a_span_that_was_opened_after_the_end_counts_for_nothing(tenant: Any) -> None:
+    spans_reconcile(tenant_id=tenant.id, resources=[_gpu()], at=NOVEMBER + HOUR, operation_id=uuid4())
+    assert spans_reap(ended={tenant.id: NOVEMBER}, at=NOVEMBER + 5 * HOUR) == 1
+    assert _hours(tenant, NOVEMBER, DECEMBER, DECEMBER) == {}
+    assert spans_reap(ended={tenant.id: NOVEMBER}, at=NOVEMBER + 6 * HOUR) == 0
+
+
+def test_hours_as_known_then_and_the_spans_behind_them(tenant: Any) -> None:
+    def call(*resources: BillableResource, at: datetime, **moments: Any) -> None:
+        spans_reconcile(tenant_id=tenant.id, resources=resources, at=at, operation_id=uuid4(), **moments)
+
+    call(_gpu(model="H100"), at=NOVEMBER)
+    call(at=NOVEMBER + 9 * HOUR, ended={"gpu_hours": NOVEMBER + 3 * HOUR})
+    asked: dict[str, Any] = {"tenant_id": tenant.id, "start": NOVEMBER, "end": NOVEMBER + 6 * HOUR}
+    for known_at, hours in ((NOVEMBER + 8 * HOUR, 6), (NOVEMBER + 9 * HOUR, 3), (None, 3)):
+        totals = usage_totals(**asked, as_of=NOVEMBER + 6 * HOUR, known_at=known_at)
+        assert [total.value for total in totals] == [hours]
+        for match, found in (({"model": "H100"}, [hours]), ({"model": "A10"}, [])):
+            behind = events_of(**asked, meter="gpu_hours", dimensions_match=match, known_at=known_at)
+            assert [item.value for item in behind] == found
+    assert usage_totals(**asked, as_of=NOVEMBER + HOUR, known_at=NOVEMBER - HOUR) == []
