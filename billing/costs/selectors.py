@@ -1,8 +1,9 @@
 """What a tenant cost in a period, by kind, day and service, and what of it nobody knows a price of. Reads only."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TypedDict
 from uuid import UUID
@@ -12,7 +13,7 @@ from django.db.models import QuerySet, Sum
 from billing.costs.days import day_period
 from billing.costs.models import CostImport, CostLine
 from billing.costs.vendors import tokens_priced, vendor_prices
-from billing.exact import decimal_text, exact_sum
+from billing.exact import WIDE, decimal_text, exact_sum
 from billing.ledger import accounts
 from billing.ledger.models import JournalTransaction
 from billing.ledger.selectors import entries_in
@@ -156,16 +157,21 @@ def _services(tenant_id: UUID, period: Period) -> list[ServiceCost]:
 
 
 def _unpriced(tenant_id: UUID, period: Period, as_of: datetime) -> list[UnpricedTokens]:
-    """Day by day, since a price may begin or end within the period."""
+    """The period cut where some price begins or ends, so that within a stretch the same ones hold."""
+    prices = vendor_prices()
+    first, last = period.start.date(), period.end.date()
+    changes = {
+        day for price in prices for day in (price.effective_from, price.effective_to) if day is not None
+    }
+    edges = [first, *sorted(day for day in changes if first < day < last), last]
     tokens: dict[tuple[str, str], Decimal] = {}
-    day = period.start.date()
-    while day < period.end.date() and day <= as_of.date():
-        of_day = day_period(day)
-        totals = usage_totals(tenant_id=tenant_id, start=of_day.start, end=of_day.end, as_of=as_of)
-        for each in tokens_priced(totals, day, vendor_prices())[1]:
+    for day, until in itertools.pairwise(edges):
+        totals = usage_totals(
+            tenant_id=tenant_id, start=day_period(day).start, end=day_period(until).start, as_of=as_of
+        )
+        for each in tokens_priced(totals, day, prices)[1]:
             key = (each.model, each.meter)
-            tokens[key] = tokens.get(key, Decimal(0)) + each.tokens
-        day += timedelta(days=1)
+            tokens[key] = WIDE.add(tokens.get(key, Decimal(0)), each.tokens)
     return [
         UnpricedTokens(model=model, meter=meter, tokens=decimal_text(count))
         for (model, meter), count in sorted(tokens.items())

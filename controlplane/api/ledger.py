@@ -1,7 +1,7 @@
 """/api/v1: credits of a tenant, costs and their import, margins."""
 
 import io
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -310,8 +310,9 @@ def _moment(request: Request, name: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(raw.replace(" ", "+"))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ValidationFailed.of(name, "must be an RFC 3339 time with an offset")
-    return moment
+        if moment.tzinfo is None:
+            raise ValueError
+        # Postgres refuses offsets that Python takes, such as +21:49.
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValidationFailed.of(name, "must be an RFC 3339 time with an offset") from None
