@@ -121,6 +121,7 @@ def stretched(draw: st.DrawFn) -> list[Stretch]:
     ]
 
 
+@settings(deadline=None)
 @given(stretched())
 def test_lines_of_any_contract_add_up_to_the_total_rounded_once(stretches: list[Stretch]) -> None:
     rated = rate_stretches(stretches, NOVEMBER, AS_OF)
@@ -138,6 +139,7 @@ def test_lines_of_any_contract_add_up_to_the_total_rounded_once(stretches: list[
         money_text(line.amount, rated.currency)
 
 
+@settings(deadline=None)
 @given(stretched())
 def test_only_reductions_are_negative_and_never_more_than_the_charges(stretches: list[Stretch]) -> None:
     rated = rate_stretches(stretches, NOVEMBER, AS_OF)
@@ -145,6 +147,7 @@ def test_only_reductions_are_negative_and_never_more_than_the_charges(stretches:
         assert line.exact <= 0 if line.kind in REDUCTIONS else line.exact >= 0, line
 
 
+@settings(deadline=None)
 @given(stretched())
 def test_no_number_of_any_contract_is_a_float(stretches: list[Stretch]) -> None:
     def numbers(value: Any) -> Any:
@@ -161,6 +164,7 @@ def test_no_number_of_any_contract_is_a_float(stretches: list[Stretch]) -> None:
     assert not [value for value in numbers(rated) if isinstance(value, float)]
 
 
+@settings(deadline=None)
 @given(stretched(), st.randoms())
 def test_order_of_usage_does_not_matter_to_any_contract(stretches: list[Stretch], random: Any) -> None:
     def shuffled(stretch: Stretch) -> Stretch:
@@ -213,6 +217,7 @@ def test_tiers_cost_what_counting_unit_by_unit_costs(
         assert Fraction(_line(price, used).exact) == slow(price, used)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5000), st.integers(1, 999), st.integers(0, 50))
 def test_a_begun_package_is_charged_whole(used: int, size: int, included: int) -> None:
     price = Price(meter="agent_runs", model="package", unit_price="3", per=size, included=included)
@@ -227,6 +232,7 @@ def test_a_begun_package_is_charged_whole(used: int, size: int, included: int) -
 cuts = st.lists(st.integers(0, 31 * 86_400), max_size=6)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(PERIODS), cuts, money)
 def test_prorated_parts_add_up_to_the_whole_over_any_cut(
     period: Period, at: list[int], whole: Decimal
@@ -237,6 +243,7 @@ def test_prorated_parts_add_up_to_the_whole_over_any_cut(
     assert exact_sum(share_of(period, *pair) for pair in pairs) == 1
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]),
     st.sampled_from([(2027, 3), (2026, 10), (2027, 4), (2026, 11), (2028, 2)]),
@@ -271,6 +278,7 @@ def test_a_leap_day_is_a_twenty_ninth_of_its_month() -> None:
     assert prorated(Decimal(29), FEBRUARY_2028, day, day + timedelta(days=1)) == 1
 
 
+@settings(deadline=None)
 @given(cards(), usages, st.lists(seconds, max_size=3))
 def test_a_cut_between_equal_terms_changes_no_fee(
     card: RateCard, usage: list[MeterTotal], at: list[int]
@@ -287,6 +295,7 @@ def test_a_cut_between_equal_terms_changes_no_fee(
     assert rate_stretches(pieces, NOVEMBER, AS_OF).total == whole.total
 
 
+@settings(deadline=None)
 @given(st.lists(st.decimals(min_value=-(10**9), max_value=10**9, places=6), max_size=20))
 def test_whole_units_are_dealt_out_with_negative_lines_too(exact: list[Decimal]) -> None:
     for places in (0, 2, 3):
