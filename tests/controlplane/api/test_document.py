@@ -93,6 +93,8 @@ READS = {
     "/tenants/{slug}/snapshots/{snapshot_id}": "/tenants/acme/snapshots/{snapshot}",
     "/tenants/{slug}/usage": "/tenants/acme/usage?meter=input_tokens&group_by=model",
     "/tenants/{slug}/usage-report": "/tenants/acme/usage-report",
+    "/usage": "/usage?meter=input_tokens&group_by=tenant",
+    "/usage/corrections": "/usage/corrections",
     "/tenants/{slug}/invoice-preview": "/tenants/acme/invoice-preview",
     "/tenants/{slug}/agreement": "/tenants/acme/agreement",
     "/rate-cards": "/rate-cards",
