@@ -1,18 +1,22 @@
-"""Usage events through the ingest service into a real Postgres, by one connection."""
+"""Usage events into one Postgres: by the service path, over HTTP, and row by row for comparison; and their reads.
+
+`BENCH_EVENTS` is how many go the service path, 5 million if it is not set. The totals are compared with what was sent,
+before and after all of it is sent again.
+"""
 
 import os
 import secrets
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
 
-from benchmarks.figures import Figure, Result, single, spread
+from benchmarks.figures import Figure, Result
+from benchmarks.ingest_http import http_figures
+from benchmarks.ingest_naive import naive_figures
+from benchmarks.ingest_reads import read_figures
+from benchmarks.ingest_senders import service_figures
 from benchmarks.private import BenchmarkError
 from benchmarks.progress import say
 from embedded.databases import database_ensure
@@ -20,51 +24,81 @@ from embedded.ports import free_port
 from embedded.postgres import (
     PostgresServer,
     postgres_init,
+    postgres_query,
     postgres_ready,
     postgres_start,
     postgres_stop,
     postgres_url,
 )
+from embedded.redis import RedisServer, redis_ready, redis_start, redis_stop, redis_url
 
-if TYPE_CHECKING:
-    from contracts.usage import IngestAnswer
-
-#: Events in a batch -> batches measured.
-BATCHES = {100: 200, 1000: 30}
-#: Every tenth batch is sent again, as a sender does that did not get its answer.
-REPLAY_EVERY = 10
-WARM_UP = 3
-_SLUG = "bench"
+EVENTS = 5_000_000
+SHARED_BUFFERS_MB = 512
+#: Beside what `freehold up` sets. A server that takes 50,000 events a second is given room for its log; each commit
+#: is on disk before it is answered, as always.
+SETTINGS = {
+    "max_wal_size": "8GB",
+    "min_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "wal_buffers": "64MB",
+}
 
 
 def run() -> Result:
-    with _postgres() as url:
-        _django_start(url)
+    events = int(os.environ.get("BENCH_EVENTS", EVENTS))
+    with _redis() as redis, _postgres() as url:
+        _django_start(url, redis)
         settings = _durability()
-        say(f"Postgres: {settings}")
-        figures = [figure for size, batches in BATCHES.items() for figure in _ingest(size, batches)]
+        say(f"Postgres: {settings}; {events} events")
+        figures: list[Figure] = [*naive_figures()]
+        figures += service_figures(events)
+        figures += read_figures()
+        figures += http_figures(url, max(20_000, events // 10))
     facts = {
         "postgres": settings,
-        "events": "freehold.model.usage.v1: five token meters each, 20 users, 3 agents, 2 models",
-        "duplicates": f"every {REPLAY_EVERY}th batch is sent a second time, unchanged",
+        "events": "freehold.model.usage.v1 as a runtime writes them: five token meters each, 20 users, 3 agents, "
+        "2 models, spread over a month",
+        "service path": "from a batch's bytes to the committed answer: batches of 1000, 2 processes, 2 tenants each",
+        "HTTP": "2 uvicorn processes behind one port, 4 senders, API key checked and requests counted in Redis",
+        "baseline": "the same events decoded once, then get_or_create, create and an F() update for each, by the ORM, "
+        "a transaction an event",
     }
     return Result(name="ingest", figures=figures, facts=facts)
 
 
 @contextmanager
+def _redis() -> Iterator[str]:
+    """Where the web processes count requests; its URL."""
+    with tempfile.TemporaryDirectory(prefix="freehold-bench-") as folder:
+        password = secrets.token_urlsafe(16)
+        server = RedisServer(dir=Path(folder), port=free_port(), log_path=Path(folder) / "redis.log")
+        redis_start(server, password=password)
+        try:
+            redis_ready(server, password, 20)
+            yield redis_url(server, password)
+        finally:
+            redis_stop(server, 5)
+
+
+@contextmanager
 def _postgres() -> Iterator[str]:
-    """A Postgres of its own, configured as `freehold up` configures the control plane's; its URL."""
+    """A Postgres of its own, configured as `freehold up` configures the control plane's besides SETTINGS; its URL."""
     root = Path(tempfile.mkdtemp(prefix="freehold-bench-"))
     server = PostgresServer(
         data_dir=root / "postgres",
         port=free_port(),
         log_path=root / "postgres.log",
         max_connections=200,
-        shared_buffers_mb=64,
+        shared_buffers_mb=SHARED_BUFFERS_MB,
     )
     password = secrets.token_urlsafe(16)
     try:
         postgres_init(server, password=password)
+        postgres_start(server)
+        postgres_ready(server, password, 30)
+        for name, value in SETTINGS.items():
+            postgres_query(server, password, f"ALTER SYSTEM SET {name} = '{value}'")
+        postgres_stop(server, 10)
         postgres_start(server)
         postgres_ready(server, password, 30)
         database_ensure(server, password, database="freehold")
@@ -74,13 +108,13 @@ def _postgres() -> Iterator[str]:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _django_start(url: str) -> None:
+def _django_start(url: str, redis: str) -> None:
     """Django reads its settings once, when it loads: they are set before, and the service imported after."""
     os.environ.update(
         {
             "DJANGO_SETTINGS_MODULE": "controlplane.config.settings",
             "DATABASE_URL": url,
-            "REDIS_URL": "redis://127.0.0.1:1/0",  # ingest asks no Redis
+            "REDIS_URL": redis,
             "FREEHOLD_SECRET_KEY": secrets.token_urlsafe(48),
             "FREEHOLD_ENCRYPTION_KEYS": secrets.token_urlsafe(48),
             "PULUMI_BACKEND_URL": "file:///dev/null",
@@ -99,87 +133,16 @@ def _durability() -> str:
 
     found = {}
     with connection.cursor() as cursor:
-        for name in ("server_version", "fsync", "synchronous_commit"):
+        for name in (
+            "server_version",
+            "fsync",
+            "synchronous_commit",
+            "full_page_writes",
+            "shared_buffers",
+            *SETTINGS,
+        ):
             cursor.execute(f"SHOW {name}")
             found[name] = str(cursor.fetchone()[0])
-    if found["fsync"] != "on" or found["synchronous_commit"] != "on":
+    if "off" in (found["fsync"], found["synchronous_commit"], found["full_page_writes"]):
         raise BenchmarkError(f"commits are not durable: {found}")
     return ", ".join(f"{name} {value}" for name, value in found.items())
-
-
-def _ingest(size: int, batches: int) -> list[Figure]:
-    tenant_id = uuid4()
-    for number in range(WARM_UP):
-        _timed(tenant_id, _batch(f"warm-{size}-{number}", size))
-    fresh: list[float] = []
-    replayed: list[float] = []
-    sent = duplicates = accepted = 0
-    for number in range(batches):
-        events = _batch(f"{size}-{number}", size)
-        repeats = 2 if number % REPLAY_EVERY == 0 else 1
-        for repeat in range(repeats):
-            took, answer = _timed(tenant_id, events)
-            (replayed if repeat else fresh).append(took)
-            sent, duplicates, accepted = (
-                sent + size,
-                duplicates + answer.duplicate,
-                accepted + answer.accepted,
-            )
-            _expect(answer, size, repeated=bool(repeat))
-    say(
-        f"batches of {size}: {accepted / sum(fresh):.0f} new events/s, {duplicates} of {sent} were duplicates"
-    )
-    label = f"batches of {size}"
-    return [
-        single(f"{label}: new events", "events/s", accepted / sum(fresh), n=accepted),
-        spread(f"{label}: one batch of new events", "ms", [took * 1000 for took in fresh]),
-        single(
-            f"{label}: replayed events, all answered duplicate",
-            "events/s",
-            duplicates / sum(replayed),
-            n=duplicates,
-        ),
-        single(f"{label}: share of duplicates among the events sent", "%", 100 * duplicates / sent, n=sent),
-    ]
-
-
-def _timed(tenant_id: UUID, events: list[dict[str, Any]]) -> tuple[float, "IngestAnswer"]:
-    """Seconds from the parsed events to the answer, committed."""
-    from billing.metering.services import usage_ingest
-
-    started = time.perf_counter()
-    answer = usage_ingest(tenant_id=tenant_id, subject=_SLUG, events=events, received_at=datetime.now(UTC))
-    return time.perf_counter() - started, answer
-
-
-def _expect(answer: "IngestAnswer", size: int, *, repeated: bool) -> None:
-    if (answer.duplicate if repeated else answer.accepted) != size:
-        raise BenchmarkError(f"of {size} events {answer.accepted} accepted, {answer.duplicate} duplicate")
-
-
-def _batch(name: str, size: int) -> list[dict[str, Any]]:
-    now = datetime.now(UTC).isoformat()
-    return [
-        {
-            "specversion": "1.0",
-            "id": f"{name}-{number}",
-            "source": f"/tenants/{_SLUG}/runtime/0",
-            "type": "freehold.model.usage.v1",
-            "subject": _SLUG,
-            "time": now,
-            "data": {
-                "run_id": f"{name}-{number // 3}",
-                "step": number % 3,
-                "user": f"user-{number % 20}",
-                "agent": f"agent-{number % 3}",
-                "agent_version": "1",
-                "model": f"model-{number % 2}",
-                "input_tokens": str(1000 + number),
-                "cached_input_tokens": "200",
-                "cache_write_tokens": "10",
-                "output_tokens": str(100 + number % 50),
-                "reasoning_tokens": "20",
-            },
-        }
-        for number in range(size)
-    ]
