@@ -7,7 +7,7 @@ from typing import Final
 from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 
-from billing.reports.latin import latin
+from billing.latin import latin
 from billing.reports.selectors import DailyTotal, MeterReport, UsageReport
 
 _INK: Final = (24, 32, 51)
@@ -57,7 +57,7 @@ class _Document(FPDF):
 
 
 def usage_report_pdf(report: UsageReport) -> bytes:
-    """Never fails on a name: what Latin-1 cannot show is transliterated (see billing.reports.latin)."""
+    """Never fails on a name: what Latin-1 cannot show is transliterated (see billing.latin)."""
     pdf = _Document(report)
     pdf.add_page()
     _title(pdf, report)

@@ -145,18 +145,27 @@ class CustomerShape(Shape):
     name = CharField()
 
 
+PeriodShape = type("PeriodShape", (Shape,), {"from": DateTimeField(), "to": DateTimeField()})
+
+
 class InvoiceLineShape(Shape):
     """`quantity` is what is charged: `used` less the `included` allowance."""
 
     id = UUIDField()
+    kind = CharField()
     description = CharField()
     meter = CharField()
+    period = PeriodShape()
     quantity = CharField()
     unit = CharField()
-    unit_price = CharField()
+    unit_price = CharField(help_text="0 where `parts` say the prices")
     amount = CharField()
     used = CharField()
     included = CharField()
+    parts = serializers.ListField(
+        child=serializers.DictField(child=AnyField()), help_text="of a tiered price"
+    )
+    rate_card = RateCardShape()
 
 
 class InvoiceShape(Shape):
@@ -164,7 +173,7 @@ class InvoiceShape(Shape):
     number = CharField(allow_null=True, help_text="null until the invoice is final")
     state = CharField(help_text="draft for a preview")
     customer = CustomerShape()
-    period = inline_serializer("Period", fields=PERIOD)
+    period = PeriodShape()
     as_of = DateTimeField()
     rate_card = RateCardShape()
     currency = CharField()

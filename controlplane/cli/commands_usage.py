@@ -1,4 +1,4 @@
-"""`freehold usage | invoices | runs | documents | keys | audit ...`."""
+"""`freehold usage | runs | documents | keys | audit ...`."""
 
 import sys
 from enum import StrEnum
@@ -15,7 +15,6 @@ from controlplane.cli.options import JsonFlag
 from controlplane.cli.output import data_console, print_json, print_table, say
 
 usage = typer.Typer(no_args_is_help=True)
-invoices = typer.Typer(no_args_is_help=True)
 runs = typer.Typer(no_args_is_help=True)
 documents = typer.Typer(no_args_is_help=True)
 keys = typer.Typer(no_args_is_help=True)
@@ -63,18 +62,6 @@ def report(
         ("meter", "quantity", "unit", f"amount {body['currency']}"), rows, title=f"{slug} in {body['period']}"
     )
     data_console.print(f"estimated total {body['estimated_total']} {body['currency']}", markup=False)
-
-
-@invoices.command()
-def preview(slug: str, json_output: JsonFlag = False) -> None:
-    """This month's invoice as it would be now."""
-    body = api_connect().get(f"tenants/{segment(slug)}/invoice-preview")
-    if json_output:
-        print_json(body)
-        return
-    rows = [(e["description"], e["quantity"], e["unit"], e["unit_price"], e["amount"]) for e in body["lines"]]
-    print_table(("line", "quantity", "unit", "unit price", f"amount {body['currency']}"), rows)
-    data_console.print(f"total {body['total']} {body['currency']}", markup=False)
 
 
 @runs.command("create")

@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from controlplane.cli import (
+    commands_invoices,
     commands_ledger,
     commands_operations,
     commands_snapshots,
@@ -49,10 +50,10 @@ app.add_typer(
     commands_operations.app, name="operations", help="Changes to stacks: watch, approve, cancel, retry."
 )
 app.add_typer(commands_usage.usage, name="usage", help="What a tenant used.")
-app.add_typer(commands_usage.invoices, name="invoices", help="What a tenant owes.")
 app.add_typer(commands_ledger.credits, name="credits", help="Credits of a tenant.")
 app.add_typer(commands_ledger.costs, name="costs", help="What tenants cost, and the provider's bill.")
 app.command()(commands_ledger.margin)
+app.add_typer(commands_invoices.app, name="invoices", help="What a tenant owes.")
 app.add_typer(commands_usage.runs, name="runs", help="Run a tenant's agents.")
 app.add_typer(commands_usage.documents, name="documents", help="A tenant's long-term memory.")
 app.add_typer(commands_usage.keys, name="keys", help="API keys of your team.")

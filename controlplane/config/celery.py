@@ -9,7 +9,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.config.settings")
 
 app = Celery("freehold")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["controlplane.core", "controlplane.operations", "controlplane.tenants", "billing"])
+app.autodiscover_tasks(
+    ["controlplane.core", "controlplane.operations", "controlplane.tenants", "billing", "billing.invoicing"]
+)
 
 #: Everything that runs by the clock, in one reviewable list.
 app.conf.beat_schedule = {
@@ -20,6 +22,7 @@ app.conf.beat_schedule = {
     "tenants-snapshots": {"task": "controlplane.tenants.tasks.snapshots_task", "schedule": 600.0},
     "tenants-health-history": {"task": "controlplane.tenants.tasks.health_history_task", "schedule": 86400.0},
     "usage-spans-reap": {"task": "billing.tasks.spans_reap_task", "schedule": 3600.0},
+    "period-closes": {"task": "billing.invoicing.tasks.period_closes_task", "schedule": 3600.0},
     "usage-partitions": {"task": "billing.tasks.usage_partitions_task", "schedule": 3600.0},
     # By the day: hourly, so that a scheduler that stood still makes up for it; a day that was posted stays.
     "billing-accrual": {"task": "billing.tasks.revenue_accrual_task", "schedule": crontab(minute="10")},

@@ -146,6 +146,29 @@ FREEHOLD_SNAPSHOT_RETENTION_DAYS = env.integer(
     high=3650,
 )
 
+# --- invoices ---------------------------------------------------------------------------------------------
+FREEHOLD_INVOICE_GRACE_HOURS = env.integer(
+    "FREEHOLD_INVOICE_GRACE_HOURS",
+    "hours after a month's end that its close waits for late events",
+    default=24,
+    low=0,
+    high=744,
+)
+FREEHOLD_CLOSE_TOLERANCE_PERMILLE = env.integer(
+    "FREEHOLD_CLOSE_TOLERANCE_PERMILLE",
+    "by how much of the charges accrued revenue may differ from them before a close holds the tenant",
+    default=1,
+    low=0,
+    high=1000,
+)
+FREEHOLD_LATE_USAGE_MONTHS = env.integer(
+    "FREEHOLD_LATE_USAGE_MONTHS",
+    "how many earlier months a close looks for late usage in",
+    default=3,
+    low=0,
+    high=36,
+)
+
 # --- tenants' models --------------------------------------------------------------------------------------
 MODEL_BASE_URL = env.url(
     "MODEL_BASE_URL",

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from pypdf import PdfReader
 
 from billing.invoicing.selectors import invoice_preview
+from billing.latin import latin
 from billing.metering.catalogue import METERS
 from billing.metering.selectors import meters_list, usage_query
 from billing.metering.spans import spans_reconcile
 from billing.period import period_parse
 from billing.rating.cards import RateCard
 from billing.reports.document import usage_report_pdf
-from billing.reports.latin import latin
 from billing.reports.selectors import UsageReport, usage_report
 from billing.reports.sheet import HEADER, usage_report_csv
 from contracts.stack import BillableResource

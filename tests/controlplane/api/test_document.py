@@ -1,6 +1,7 @@
 """The OpenAPI document: complete enough for clients, and true to what the API answers."""
 
 import io
+from datetime import timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -12,9 +13,11 @@ from jsonschema import Draft202012Validator
 
 from billing.costs.imports import cost_feed_import
 from billing.costs.vendors import model_costs_post
+from billing.invoicing.models import Invoice, PeriodClose
 from billing.ledger.accruals import accruals_post
 from billing.ledger.models import CreditGrant
 from billing.ledger.services import credit_grant_create
+from billing.period import month_start, period_of
 from controlplane.core import clock
 from controlplane.operations import transitions
 from controlplane.operations.models import Operation, Stack
@@ -97,6 +100,7 @@ READS = {
     "/usage/corrections": "/usage/corrections",
     "/tenants/{slug}/invoice-preview": "/tenants/acme/invoice-preview",
     "/tenants/{slug}/agreement": "/tenants/acme/agreement",
+    "/tenants/{slug}/billing-profile": "/tenants/acme/billing-profile",
     "/rate-cards": "/rate-cards",
     "/tenants/{slug}/credits": "/tenants/acme/credits",
     "/tenants/{slug}/credits/{credit_id}": "/tenants/acme/credits/{credit}",
@@ -104,6 +108,15 @@ READS = {
     "/tenants/{slug}/margin": "/tenants/acme/margin",
     "/cost-imports": "/cost-imports",
     "/margin": "/margin",
+    "/legal-entity": "/legal-entity",
+    "/invoices": "/invoices",
+    "/invoices/{invoice_id}": "/invoices/{invoice}",
+    "/invoices/{invoice_id}.{suffix}": "/invoices/{invoice}.csv",
+    "/invoices/{invoice_id}/export": "/invoices/{invoice}/export",
+    "/invoices/{invoice_id}/lines/{line_id}/explain": "/invoices/{invoice}/lines/{line}/explain",
+    "/credit-notes": "/credit-notes",
+    "/period-closes": "/period-closes",
+    "/period-closes/{close_id}": "/period-closes/{close}",
     "/operations": "/operations",
     "/operations/{operation_id}": "/operations/{operation}",
     "/operations/{operation_id}/log": "/operations/{operation}/log",
@@ -171,7 +184,23 @@ def furnished(acme: Acme, owner: Person) -> Acme:
     bill = cur({}, {"resource_tags": "{}"})
     cost_feed_import(pool_id=tenant.team_id, stream=io.BytesIO(bill.encode()), actor="test", now=now)
     accruals_post(now=now)
+    _invoiced(tenant, owner)
     return acme
+
+
+def _invoiced(tenant: Tenant, owner: Person) -> None:
+    """An invoice of the last month, a credit note on it, and that month's close."""
+    now = clock.now()
+    period = period_of(month_start(now) - timedelta(days=1))
+    Tenant.objects.filter(pk=tenant.pk).update(created_at=period.start)
+    api = owner.api()
+    month = {"period": period.key}
+    used = {**event("9", output_tokens=10**6), "time": period.start.isoformat()}
+    assert send(api, [used], BATCH).json()["accepted"] == 1
+    draft = api.post("/invoices", {"tenant": "acme", **month}).json()
+    api.post(f"/invoices/{draft['id']}/finalize")
+    assert api.post(f"/invoices/{draft['id']}/credit", {"amount": "1.00", "reason": "r"}).status_code == 200
+    assert api.post("/period-closes", {**month, "without_grace": True}).status_code == 202
 
 
 def test_every_read_is_in_the_table() -> None:
@@ -179,7 +208,11 @@ def test_every_read_is_in_the_table() -> None:
 
 
 #: Answered with a text, which no schema can check.
-TEXTS = {"/operations/{operation_id}/log"}
+TEXTS = {
+    "/operations/{operation_id}/log",
+    "/invoices/{invoice_id}.{suffix}",
+    "/invoices/{invoice_id}/export",
+}
 
 
 @pytest.mark.parametrize("path", sorted(READS.keys() - TEXTS))
@@ -188,8 +221,15 @@ def test_answers_fit_the_document(
 ) -> None:
     state = {"resources": [{"urn": "urn:pulumi:acme::freehold::a::b", "type": "a"}]}
     monkeypatch.setattr("controlplane.tenants.exporting.state_export", lambda **kwargs: state)
-    credit = CreditGrant.objects.get().id
-    address = READS[path].format(snapshot=SNAPSHOT, operation=furnished[1].id, credit=credit)
+    invoice = Invoice.objects.get()
+    address = READS[path].format(
+        snapshot=SNAPSHOT,
+        operation=furnished[1].id,
+        credit=CreditGrant.objects.get().id,
+        invoice=invoice.pk,
+        line=invoice.lines.order_by("position")[0].pk,
+        close=PeriodClose.objects.get().pk,
+    )
     answer = owner.api().get(address, headers={"accept": "application/json"})
     assert answer.status_code == 200
     operation = document()["paths"][f"/api/v1{path}"]["get"]
