@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Max, Prefetch, QuerySet
 
 from billing.charges.selectors import charges_of
 from billing.customer import Customer
+from billing.invoicing import states
 from billing.invoicing.models import CreditNote, Invoice, InvoiceLine, PeriodClose, TenantClose
 from billing.invoicing.shape import Invoice as InvoiceShape
 from billing.invoicing.shape import draft_shape
@@ -40,6 +41,13 @@ def invoice_preview(
         as_of=moment_text(as_of),
         rated=rated,
     )
+
+
+def billed_until(*, tenant_id: UUID) -> datetime | None:
+    """The end of the tenant's last month that has an issued invoice; None where there is none."""
+    issued = Invoice.objects.filter(tenant_id=tenant_id, kind=states.REGULAR, state__in=states.ISSUED)
+    found: datetime | None = issued.aggregate(end=Max("period_end"))["end"]
+    return found
 
 
 def invoices_visible(

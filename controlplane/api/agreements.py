@@ -13,6 +13,7 @@ from billing.agreements.selectors import agreement_shape, rate_card_get, rate_ca
 from billing.agreements.services import Recorder
 from billing.agreements.terms import TERMS, agreement_terms_change, invalid, overrides_read
 from billing.charges.rerate import rerate
+from billing.invoicing.selectors import billed_until
 from billing.period import period_parse
 from billing.rating.cards import RateCard
 from controlplane.accounts import roles
@@ -115,6 +116,7 @@ class TenantAgreementApi(Api):
                 changes={name: body[name] for name in TERMS if name in body},
                 start=body.get("effective_from", now),
                 end=body.get("effective_to"),
+                closed_until=billed_until(tenant_id=tenant.id),
                 by=Recorder(self.principal.actor, now, tenant.team_id, body.get("reason", "")),
             )
             return Answer(200, dict(agreement_shape(tenant_id=tenant.id, slug=tenant.slug)), {})

@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 
 from billing.agreements.selectors import phases_of
+from billing.invoicing.models import Invoice
+from billing.period import period_of
 from contracts.stack import StackSpec
 from controlplane.accounts.models import Team
 from controlplane.core import clock
 from controlplane.core.errors import OperatorError, ValidationFailed
+from controlplane.core.ids import uuid7
 from controlplane.core.models import AuditEvent
 from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
@@ -97,6 +100,30 @@ def test_wrong_terms_are_refused_by_field(acme: Acme, owner: Person, body: Any, 
     assert answer.status_code == 422, answer.json()
     assert [problem["pointer"] for problem in answer.json()["errors"]] == [pointer]
     assert len(phases_of(tenant_id=acme[0].id)) == 1
+
+
+def test_what_is_billed_is_not_changed_under_it(acme: Acme, owner: Person) -> None:
+    tenant, now = acme[0], clock.now()
+    billed = period_of(now)
+    Invoice.objects.create(
+        id=uuid7(),
+        state="finalized",
+        number="T-1",
+        team_id=tenant.team_id,
+        tenant_id=tenant.id,
+        currency="USD",
+        period_start=billed.start,
+        period_end=billed.end,
+        as_of=now,
+        known_at=now,
+        created_at=now,
+        finalized_at=now,
+    )
+    refused = owner.api()("PATCH", "/tenants/acme/agreement", DISCOUNT)
+    assert (refused.status_code, refused.json()["code"]) == (409, "period_finalized")
+    assert len(phases_of(tenant_id=tenant.id)) == 1
+    later = {**DISCOUNT, "effective_from": billed.end.isoformat()}
+    assert owner.api()("PATCH", "/tenants/acme/agreement", later).status_code == 200
 
 
 def test_rerating_is_read_only(acme: Acme, owner: Person, teammate: Person, stranger: Person) -> None:
