@@ -14,6 +14,16 @@ INGEST_POINTS = (
 )
 #: The server of the tests has sent the answer.
 ANSWERED = "server.answered"
+#: In the order a tenant's turn in the close of a month passes them.
+CLOSE_POINTS = (
+    "billing.close.begun",
+    "billing.close.started",
+    "billing.close.drafted",
+    "billing.close.credited",
+    "billing.close.numbered",
+    "billing.close.posted",
+    "billing.close.committed",
+)
 #: Moments of the runtime's pusher (pushing.py).
 PUSHER_POINTS = (
     "pusher.locked",

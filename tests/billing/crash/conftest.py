@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.billing.crash.closing import CloseWorld
 from tests.billing.crash.outbox import OutboxWorld
 from tests.billing.crash.site import Site
 from tests.billing.crash.world import World
@@ -39,6 +40,19 @@ def outbox_world(site: Site, tmp_path: Path) -> Iterator[Callable[..., OutboxWor
 
     def make(**fields: Any) -> OutboxWorld:
         made.append(OutboxWorld(site, tmp_path, **fields))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+@pytest.fixture
+def close_world(site: Site, tmp_path: Path) -> Iterator[Callable[..., CloseWorld]]:
+    made: list[CloseWorld] = []
+
+    def make(**fields: Any) -> CloseWorld:
+        made.append(CloseWorld(site, tmp_path, **fields))
         return made[-1]
 
     yield make

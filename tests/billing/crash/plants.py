@@ -128,6 +128,20 @@ def _outbox_by_cursor() -> None:
 _NUMBERS = re.compile(r"\{[0-9.]+(,[0-9.]+)*\}")
 
 
+def _float_money() -> None:
+    """Prices and quantities are multiplied as floats."""
+    import sys
+
+    import billing.invoicing.close  # noqa: F401
+
+    def product(left: Decimal, right: Decimal) -> Decimal:
+        return Decimal(float(left) * float(right))
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("billing.rating.") and hasattr(module, "exact_product"):
+            module.exact_product = product  # type: ignore[attr-defined]
+
+
 def _adds_up(sql: Any) -> bool:
     return "INSERT INTO billing_usagerollup" in str(sql)
 
@@ -138,6 +152,7 @@ PLANTS: dict[str, Callable[[], None]] = {
     "float_sums": _float_sums,
     "rollup_outside": _rollup_outside,
     "outbox_by_cursor": _outbox_by_cursor,
+    "float_money": _float_money,
 }
 
 

@@ -26,6 +26,7 @@ def preload() -> None:
     from django.db import connections
     from django.urls import get_resolver
 
+    import billing.invoicing.close
     import billing.metering.selectors
     import billing.metering.services  # noqa: F401
     import controlplane.api.urls
@@ -173,6 +174,18 @@ def _writer(command: Command, sockets: Sockets) -> None:
     pushing.write(command)
 
 
+def _seed(command: Command, sockets: Sockets) -> None:
+    from tests.billing.crash import closing
+
+    closing.seed(command)
+
+
+def _close(command: Command, sockets: Sockets) -> None:
+    from tests.billing.crash import closing
+
+    closing.close(command)
+
+
 ROLES: dict[str, Callable[[Command, Sockets], None]] = {
     "migrate": _migrate,
     "ingest": _ingest,
@@ -180,4 +193,6 @@ ROLES: dict[str, Callable[[Command, Sockets], None]] = {
     "tenants": _tenants,
     "pusher": _pusher,
     "writer": _writer,
+    "seed": _seed,
+    "close": _close,
 }

@@ -6,6 +6,7 @@ import pytest
 
 from embedded.processes import wait_until
 from tests.billing.crash.cases import ANSWERED
+from tests.billing.crash.closing import CloseWorld
 from tests.billing.crash.generator import Stream
 from tests.billing.crash.outbox import OutboxWorld, slow_transaction
 from tests.billing.crash.pushing import outbox_facts
@@ -70,3 +71,11 @@ def test_an_outbox_read_by_a_cursor_is_found(outbox_world: Callable[..., OutboxW
     found = crashed.violations()
     assert any(each.startswith("skipped: ") for each in found), found
     assert any(each.startswith("lost: ") for each in found), found
+
+
+def test_money_that_was_a_float_is_found(close_world: Callable[..., CloseWorld]) -> None:
+    crashed = close_world(tenants=2, plants=("float_money",))
+    crashed.close()
+    assert wait_until(crashed.done, 60), crashed.log()
+    found = crashed.violations()
+    assert any(each.startswith("money: ") for each in found), found
