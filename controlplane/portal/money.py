@@ -6,15 +6,16 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from billing.invoicing.selectors import invoice_preview
+from billing.invoicing.selectors import invoice_preview, invoices_visible
 from billing.metering.catalogue import METERS
 from billing.period import Period, month_start, next_month, period_of, period_parse
 from billing.rating.cards import RateCard
 from billing.reports.selectors import Breakdown, UsageReport, usage_report
 from controlplane.accounts import roles
-from controlplane.accounts.access import Principal
+from controlplane.accounts.access import Principal, access_allows
 from controlplane.core import clock
 from controlplane.portal.chart import Chart, month_chart
+from controlplane.portal.invoices import rows_of
 from controlplane.portal.pages import page
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants.models import Tenant
@@ -25,6 +26,8 @@ from controlplane.tenants.selectors import tenant_get
 CHARTED_FIRST = ("output_tokens", "input_tokens", "agent_runs", "runtime_hours")
 #: The choice of months goes back so far at most.
 MOST_PERIODS = 24
+#: On the Billing tab; the rest is in the list of invoices.
+INVOICES_SHOWN = 12
 
 
 @page(roles.BILLING_READ)
@@ -57,7 +60,17 @@ def tenant_billing(request: HttpRequest, principal: Principal, slug: str) -> Htt
     now = clock.now()
     period = _period(request, now)
     invoice = invoice_preview(customer=tenant, card=card_of(tenant), period=period, as_of=now)
-    context = {"invoice": invoice, "period": period.key, "periods": periods_of(tenant, now), "span": period}
+    issued = invoices_visible(
+        team_id=principal.team_id, tenant_ids=principal.tenant_ids, tenant_id=tenant.id
+    ).order_by("-period_start", "-created_at")[:INVOICES_SHOWN]
+    context = {
+        "invoice": invoice,
+        "period": period.key,
+        "periods": periods_of(tenant, now),
+        "span": period,
+        "rows": rows_of(principal, issued, now),
+        "may_draft": access_allows(principal, roles.BILLING_WRITE),
+    }
     return tenant_frame(
         request, principal, "portal/tenant_billing.html", tenant, context, tab="tenant-billing"
     )

@@ -2,7 +2,16 @@
 
 from django.urls import URLPattern, path
 
-from controlplane.portal import keys, money, onboarding, operations, settings_tab, snapshots_tab, tenants
+from controlplane.portal import (
+    invoices,
+    keys,
+    money,
+    onboarding,
+    operations,
+    settings_tab,
+    snapshots_tab,
+    tenants,
+)
 
 app_name = "portal"
 urlpatterns: list[URLPattern] = [
@@ -35,6 +44,11 @@ urlpatterns: list[URLPattern] = [
     path("operations/<uuid:operation_id>/", operations.operation, name="operation"),
     path("operations/<uuid:operation_id>/live/", operations.operation_live, name="operation-live"),
     path("operations/<uuid:operation_id>/<str:verb>/", operations.operation_verb, name="operation-verb"),
+    path("tenants/<str:slug>/billing/draft/", invoices.invoice_draft, name="invoice-draft"),
+    path("invoices/", invoices.invoices, name="invoices"),
+    path("invoices/<uuid:invoice_id>/", invoices.invoice, name="invoice"),
+    path("invoices/<uuid:invoice_id>/lines/<uuid:line_id>/", invoices.invoice_line, name="invoice-line"),
+    path("invoices/<uuid:invoice_id>/<str:verb>/", invoices.invoice_verb, name="invoice-verb"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key-revoke"),
 ]

@@ -7,6 +7,7 @@ not a failure.
 from dataclasses import dataclass
 from typing import Final
 
+from billing.invoicing import states as invoice_states
 from controlplane.operations import states as operation_states
 from controlplane.tenants import states as tenant_states
 from controlplane.tenants.snapshots import states as snapshot_states
@@ -75,6 +76,13 @@ SNAPSHOT: Final[dict[str, Look]] = {
     snapshot_states.DELETED: Look("idle", "circle-minus"),
     snapshot_states.EXPIRED: Look("idle", "circle-minus"),
 }
+INVOICE: Final[dict[str, Look]] = {
+    invoice_states.DRAFT: Look("idle", "pencil"),
+    invoice_states.FINALIZED: Look("busy", "file-text"),
+    invoice_states.PAID: _OK,
+    invoice_states.VOID: Look("idle", "ban"),
+    invoice_states.UNCOLLECTIBLE: Look("bad", "circle-minus"),
+}
 LOOKS: Final[dict[str, dict[str, Look]]] = {
     "lifecycle": LIFECYCLE,
     "health": HEALTH,
@@ -83,6 +91,7 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
     "step": STEP,
     "resource": RESOURCE,
     "snapshot": SNAPSHOT,
+    "invoice": INVOICE,
 }
 
 #: What a kind of operation is called where it is a title.
