@@ -5,6 +5,7 @@ from billing.agreements.models import (
     AgreementPhase,
     RateCardVersion,
 )
+from billing.budgets.models import Budget, BudgetAlert
 from billing.costs.models import (
     CostImport,
     CostLine,
@@ -37,11 +38,15 @@ from billing.metering.models import (
     UsageMember,
     UsageRollup,
 )
+from billing.reports.models import ReportDelivery, ReportLink, ReportSchedule
+from billing.standing.models import Standing, StandingCause, StandingChange
 
 __all__ = [
     "Agreement",
     "AgreementPhase",
     "BillingProfile",
+    "Budget",
+    "BudgetAlert",
     "CostImport",
     "CostLine",
     "CreditGrant",
@@ -57,9 +62,15 @@ __all__ = [
     "LegalEntity",
     "PeriodClose",
     "RateCardVersion",
+    "ReportDelivery",
+    "ReportLink",
+    "ReportSchedule",
     "ResourceSpan",
     "Settlement",
     "SpanSlot",
+    "Standing",
+    "StandingCause",
+    "StandingChange",
     "TenantClose",
     "UsageCorrection",
     "UsageEvent",

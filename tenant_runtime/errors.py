@@ -7,6 +7,7 @@ RuntimeFault                     base: code, title, HTTP status, detail
 │   └── DatabaseUnready          migrations or the extension are missing
 ├── RequestRefused               the caller must act
 │   ├── Unauthenticated          401
+│   ├── Paused                   402
 │   ├── NotFound                 404
 │   ├── Conflict                 409
 │   ├── TooLarge                 413
@@ -62,6 +63,16 @@ class RequestRefused(RuntimeFault):
 
 class Unauthenticated(RequestRefused):
     code, title, status = "unauthenticated", "A valid API key is required", 401
+
+
+class Paused(RequestRefused):
+    """No new work is taken, and repeating the request does not help: `hint` says what does."""
+
+    code, title, status = "runs_paused", "New runs are paused", 402
+
+    def __init__(self, detail: str = "", *, hint: str = "") -> None:
+        super().__init__(detail)
+        self.hint = hint
 
 
 class NotFound(RequestRefused):

@@ -18,6 +18,7 @@ from tenant_runtime.database_login import login_open
 from tenant_runtime.engine.bus import Bus
 from tenant_runtime.engine.checkpoints import Checkpoints, checkpointer_make
 from tenant_runtime.engine.executor import Executor
+from tenant_runtime.engine.pause import PauseRow
 from tenant_runtime.engine.runs import RunRows
 from tenant_runtime.engine.states import CancelAction, RunStatus
 from tenant_runtime.engine.threads import ThreadRows
@@ -47,6 +48,7 @@ class Runtime:
     keys: KeyRing
     threads: ThreadRows
     runs: RunRows
+    pause: PauseRow
     checkpoints: Checkpoints
     executor: Executor
     outbox: Outbox
@@ -131,7 +133,8 @@ async def runtime_open(settings: Settings, agents: Agents) -> AsyncIterator[Runt
         runtime = Runtime(
             settings=settings, agents=agents, pool=pool, bus=bus,
             keys=KeyRing(pool, api_key=settings.api_key, admin_key=settings.admin_key),
-            threads=threads, runs=runs, checkpoints=checkpoints, executor=executor, outbox=outbox, pusher=pusher,
+            threads=threads, runs=runs, pause=PauseRow(pool), checkpoints=checkpoints, executor=executor, outbox=outbox,
+            pusher=pusher,
             model=model, short_term=short_term, long_term=long_term,
         )  # fmt: skip
         await bus.open()

@@ -12,12 +12,24 @@ from billing.customer import Customer
 from billing.exact import WIDE, decimal_text, exact_sum, money_text
 from billing.metering.catalogue import METERS, Meter
 from billing.metering.measure import measure
-from billing.metering.selectors import usage_totals
+from billing.metering.selectors import usage_query, usage_totals
 from billing.metering.totals import MeterTotal
 from billing.metering.windows import Window
-from billing.period import period_parse
+from billing.period import Period, period_of, period_parse
 from billing.rating.cards import RateCard
 from billing.rating.rate import BASE_FEE, RatedLines
+from billing.reports.gpus import gpu_busy_hours
+from billing.reports.insights import (
+    Comparison,
+    CostPerTask,
+    Efficiency,
+    GpuHours,
+    comparison,
+    cost_per_task,
+    efficiency,
+    gpu_hours,
+    meter_sums,
+)
 from controlplane.core.clock import moment_text
 
 Key = TypeVar("Key", str, int)
@@ -57,7 +69,8 @@ class UsageReport(TypedDict):
     """All quantities and amounts are decimal strings, dates are UTC days.
 
     `meters` and `daily` hold the meters that saw usage. `estimated_total` is the base fee plus the meters'
-    amounts, and equals the total of the invoice preview at the same `as_of`.
+    amounts, and equals the total of the invoice preview at the same `as_of`. `previous` is null for a tenant that was
+    not there in the period before.
     """
 
     tenant: dict[str, str]
@@ -75,6 +88,11 @@ class UsageReport(TypedDict):
     by_outcome: list[Breakdown]
     base_fee: str
     estimated_total: str
+    by_user: list[Breakdown]
+    cost_per_task: CostPerTask
+    efficiency: Efficiency
+    gpu: GpuHours
+    previous: Comparison | None
 
 
 def usage_report(
@@ -109,6 +127,69 @@ def usage_report(
         by_outcome=_breakdown(totals, "outcome"),
         base_fee=money_text(rated.amount_of(BASE_FEE), rated.currency),
         estimated_total=money_text(rated.total, rated.currency),
+        by_user=_by_user(tenant.id, used, month, as_of),
+        cost_per_task=cost_per_task(totals, amount=rated.total, fees=fees_of(rated)),
+        efficiency=efficiency(totals),
+        gpu=gpu_of(tenant.id, totals, month, as_of),
+        previous=_previous(tenant, card, month, as_of, rated, totals),
+    )
+
+
+def fees_of(rated: RatedLines) -> Decimal:
+    """What is owed whatever was used."""
+    return exact_sum(line.amount for line in rated.lines if line.kind != "usage")
+
+
+def _by_user(tenant_id: UUID, meters: Sequence[Meter], month: Period, as_of: datetime) -> list[Breakdown]:
+    """Of the meters that are kept by user."""
+    users: dict[str, dict[str, str]] = defaultdict(dict)
+    for meter in meters:
+        if not meter.by_user:
+            continue
+        answer = usage_query(
+            tenant_id=tenant_id,
+            meter=meter.key,
+            start=month.start,
+            end=month.end,
+            window="month",
+            group_by="user",
+            as_of=as_of,
+        )
+        for result in answer["results"]:
+            users[result["group"] or ""][meter.key] = result["value"]
+    return [Breakdown(group=user, meters=users[user]) for user in sorted(users)]
+
+
+def gpu_of(tenant_id: UUID, totals: Sequence[MeterTotal], month: Period, as_of: datetime) -> GpuHours:
+    paid = meter_sums(totals).get("gpu_hours", Decimal(0))
+    until = max(min(month.end, as_of), month.start)
+    busy = gpu_busy_hours(tenant_id=tenant_id, start=month.start, end=until) if paid else Decimal(0)
+    return gpu_hours(paid, busy)
+
+
+def _previous(
+    tenant: Customer,
+    card: RateCard | None,
+    month: Period,
+    as_of: datetime,
+    rated: RatedLines,
+    totals: Sequence[MeterTotal],
+) -> Comparison | None:
+    """None for a tenant that was not there yet."""
+    before = period_of(month.start - timedelta(days=1))
+    if tenant.created_at >= before.end:
+        return None
+    charged = charges_of(customer=tenant, period=before, as_of=as_of, fallback=card)
+    used = usage_totals(tenant_id=tenant.id, start=before.start, end=before.end, as_of=as_of)
+    return comparison(
+        period=before.key,
+        complete=as_of >= month.end,
+        currency=rated.currency,
+        total=rated.total,
+        previous_currency=charged.currency,
+        previous_total=charged.total,
+        sums=meter_sums(totals),
+        previous_sums=meter_sums(used),
     )
 
 

@@ -23,8 +23,8 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def usage_report_csv(report: UsageReport) -> str:
-    """Rows are `meter` (its total and amount), `group`, `day`, `base_fee` and `total`; each sums up by
-    itself."""
+    """Rows are `meter` (its total and amount), `group`, `day`, `user`, `base_fee` and `total`, each of which sums up by
+    itself, and single figures: `efficiency`, `cost_per_task`, `gpu`, `previous`."""
     out = io.StringIO()
     writer = csv.DictWriter(out, HEADER, restval="")
     writer.writeheader()
@@ -34,7 +34,7 @@ def usage_report_csv(report: UsageReport) -> str:
             "period": report["period"],
             "currency": report["currency"],
         }
-        writer.writerow({name: _safe(text) for name, text in {**shared, **row}.items()})
+        writer.writerow({name: cell_safe(text) for name, text in {**shared, **row}.items()})
     return out.getvalue()
 
 
@@ -58,10 +58,42 @@ def _rows(report: UsageReport) -> list[dict[str, str]]:
         }
         for day in report["daily"]
     ]
+    rows += [
+        {"row": "user", "meter": meter, "group": user["group"], "value": value, "unit": units.get(meter, "")}
+        for user in report["by_user"]
+        for meter, value in user["meters"].items()
+    ]
+    rows += _insights(report)
     rows.append({"row": "base_fee", "description": "Base fee", "amount": report["base_fee"]})
     rows.append({"row": "total", "description": "Estimated total", "amount": report["estimated_total"]})
     return rows
 
 
-def _safe(text: str) -> str:
+def _insights(report: UsageReport) -> list[dict[str, str]]:
+    """Figures with a value; the ones that there was nothing for are left out."""
+    named = (
+        *(("efficiency", name, value) for name, value in report["efficiency"].items()),
+        *(("cost_per_task", name, value) for name, value in report["cost_per_task"].items()),
+        *(("gpu", name, value) for name, value in report["gpu"].items()),
+    )
+    rows = [
+        {"row": row, "description": name, "value": value}
+        for row, name, value in named
+        if isinstance(value, str)
+    ]
+    previous = report["previous"]
+    if previous is not None:
+        rows.append(
+            {
+                "row": "previous",
+                "description": f"Total of {previous['period']}",
+                "date": previous["period"],
+                "amount": previous["estimated_total"],
+                "currency": previous["currency"],
+            }
+        )
+    return rows
+
+
+def cell_safe(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

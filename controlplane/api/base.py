@@ -133,6 +133,12 @@ def choice_of(request: Request, name: str, choices: Sequence[str]) -> str | None
     return value
 
 
+def etags_wanted(request: Request) -> list[str] | None:
+    """The versions that If-Match accepts; None where any will do."""
+    raw = request.headers.get("If-Match")
+    return None if raw is None or raw.strip() == "*" else [tag.strip() for tag in raw.split(",")]
+
+
 def limit_of(request: Request) -> int:
     return limit_read(request.query_params)
 

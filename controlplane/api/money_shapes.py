@@ -10,7 +10,7 @@ from typing import Any
 
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
-from rest_framework.serializers import CharField, DateTimeField, IntegerField, UUIDField
+from rest_framework.serializers import BooleanField, CharField, DateTimeField, IntegerField, UUIDField
 
 from billing.metering.windows import WINDOW_SIZES
 from controlplane.api.shapes import AnyField, ChoicesField, Shape
@@ -118,6 +118,53 @@ class ReportTenantShape(Shape):
     name = CharField()
 
 
+class CostPerTaskShape(Shape):
+    """A task is a run that succeeded; null where none did."""
+
+    successful_runs = CharField()
+    cost = CharField(allow_null=True)
+    usage_cost = CharField(allow_null=True, help_text="without fees")
+
+
+class EfficiencyShape(Shape):
+    """Shares are from 0 to 1; null where there is nothing to divide by."""
+
+    runs = CharField()
+    success_rate = CharField(allow_null=True)
+    tokens = CharField()
+    tokens_per_run = CharField(allow_null=True)
+    cached_share = CharField(allow_null=True)
+    tool_calls_per_run = CharField(allow_null=True)
+
+
+class GpuHoursShape(Shape):
+    """`busy`: while at least one run was executed."""
+
+    paid = CharField()
+    busy = CharField()
+    idle = CharField()
+    busy_share = CharField(allow_null=True)
+
+
+class MeterChangeShape(Shape):
+    meter = CharField()
+    total = CharField()
+    previous = CharField()
+    change_percent = CharField(allow_null=True)
+
+
+class ComparisonShape(Shape):
+    """With the whole period before; `complete` is false while the period still runs."""
+
+    period = CharField()
+    complete = BooleanField()
+    currency = CharField()
+    estimated_total = CharField()
+    change = CharField(allow_null=True)
+    change_percent = CharField(allow_null=True)
+    meters = MeterChangeShape(many=True)
+
+
 class UsageReportShape(Shape):
     tenant = ReportTenantShape()
     period = CharField(help_text="YYYY-MM")
@@ -134,6 +181,53 @@ class UsageReportShape(Shape):
     by_outcome = BreakdownShape(many=True)
     base_fee = CharField()
     estimated_total = CharField(help_text="equals the total of the invoice preview at the same as_of")
+    by_user = BreakdownShape(many=True)
+    cost_per_task = CostPerTaskShape()
+    efficiency = EfficiencyShape()
+    gpu = GpuHoursShape()
+    previous = ComparisonShape(allow_null=True)
+
+
+class FleetRowShape(Shape):
+    """One tenant; `previous_total` is the whole month before."""
+
+    tenant = CharField()
+    name = CharField()
+    currency = CharField()
+    rate_card = CharField()
+    base_fee = CharField()
+    estimated_total = CharField()
+    previous_total = CharField(allow_null=True)
+    change_percent = CharField(allow_null=True)
+    meters = serializers.DictField(child=CharField())
+    cost_per_task = CostPerTaskShape()
+    efficiency = EfficiencyShape()
+    gpu = GpuHoursShape()
+
+
+class CurrencyTotalShape(Shape):
+    currency = CharField()
+    tenants = IntegerField()
+    estimated_total = CharField()
+
+
+class FleetMeterShape(Shape):
+    meter = CharField()
+    unit = CharField()
+    description = CharField()
+    total = CharField()
+
+
+class FleetReportShape(Shape):
+    period = CharField(help_text="YYYY-MM")
+    period_from = DateTimeField()
+    period_to = DateTimeField()
+    generated_at = DateTimeField()
+    as_of = DateTimeField()
+    totals = CurrencyTotalShape(many=True)
+    meters = FleetMeterShape(many=True)
+    efficiency = EfficiencyShape()
+    tenants = FleetRowShape(many=True)
 
 
 class RateCardShape(Shape):

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from contracts.stack import SLUG_PATTERN
 from controlplane.accounts import roles
 from controlplane.api import shapes
-from controlplane.api.base import Api, choice_of
+from controlplane.api.base import Api, choice_of, etags_wanted
 from controlplane.api.document import (
     ETAG,
     IDEMPOTENT,
@@ -56,12 +56,6 @@ def operation_answer(operation: Operation, *, tenant: Tenant | None = None) -> A
     if tenant is not None:
         body["tenant"] = selectors.tenant_representation(tenant)
     return Answer(202, body, {"Location": f"/api/v1/operations/{operation.id}"})
-
-
-def _etags_wanted(request: Request) -> list[str] | None:
-    """The versions that If-Match accepts; None where any will do."""
-    raw = request.headers.get("If-Match")
-    return None if raw is None or raw.strip() == "*" else [tag.strip() for tag in raw.split(",")]
 
 
 class TenantsApi(Api):
@@ -182,7 +176,7 @@ class TenantApi(Api):
             tenant=tenant,
             changes=changes,
             now=clock.now(),
-            etags=_etags_wanted(request),
+            etags=etags_wanted(request),
         )
         fresh = selectors.tenant_get(principal=self.principal, slug=updated.slug)
         if operation is not None:

@@ -7,6 +7,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from controlplane.api import (
     agreements,
+    budgets,
     catalogue,
     corrections,
     events,
@@ -15,6 +16,7 @@ from controlplane.api import (
     ledger,
     operations,
     period_closes,
+    reports,
     snapshots,
     tenants,
     usage,
@@ -48,6 +50,12 @@ urlpatterns = [
     path("tenants/<str:slug>/margin", ledger.TenantMarginApi.as_view()),
     path("cost-imports", ledger.CostImportsApi.as_view()),
     path("margin", ledger.FleetMarginApi.as_view()),
+    path("tenants/<str:slug>/budgets", budgets.TenantBudgetsApi.as_view()),
+    path("tenants/<str:slug>/budgets/<uuid:budget_id>", budgets.TenantBudgetApi.as_view()),
+    path("tenants/<str:slug>/budgets/<uuid:budget_id>/evaluate", budgets.TenantBudgetEvaluateApi.as_view()),
+    path("tenants/<str:slug>/standing", budgets.TenantStandingApi.as_view()),
+    path("tenants/<str:slug>/report-links", reports.TenantReportLinksApi.as_view()),
+    path("tenants/<str:slug>/report-links/<uuid:link_id>", reports.TenantReportLinkApi.as_view()),
     re_path(
         rf"^tenants/(?P<slug>[^/]+)/(?P<verb>{'|'.join(states.VERBS)})$", tenants.TenantVerbApi.as_view()
     ),
@@ -78,6 +86,12 @@ urlpatterns = [
     path("period-closes", period_closes.PeriodClosesApi.as_view()),
     path("period-closes/<uuid:close_id>", period_closes.PeriodCloseApi.as_view()),
     path("period-closes/<uuid:close_id>/release", period_closes.PeriodCloseReleaseApi.as_view()),
+    path("budgets", budgets.FleetBudgetsApi.as_view()),
+    path("budgets/<uuid:budget_id>", budgets.FleetBudgetApi.as_view()),
+    path("budgets/<uuid:budget_id>/evaluate", budgets.FleetBudgetEvaluateApi.as_view()),
+    path("usage-report", reports.FleetUsageReportApi.as_view()),
+    path("report-schedules", reports.ReportSchedulesApi.as_view()),
+    path("report-schedules/<uuid:schedule_id>", reports.ReportScheduleApi.as_view()),
     path("usage/events", usage.UsageEventsApi.as_view()),
     path("usage", usage.FleetUsageApi.as_view()),
     path("usage/corrections", corrections.UsageCorrectionsApi.as_view()),

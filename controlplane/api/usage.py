@@ -17,8 +17,8 @@ from billing.metering.selectors import fleet_usage_query, meters_list, usage_que
 from billing.metering.windows import WINDOW_SIZES
 from billing.period import period_parse
 from billing.rating.cards import RateCard
+from billing.reports.render import FORMATS, usage_file
 from billing.reports.selectors import usage_report
-from billing.reports.sheet import usage_report_csv
 from controlplane.accounts import roles
 from controlplane.api import money_shapes as shapes
 from controlplane.api.base import Api
@@ -33,7 +33,6 @@ from controlplane.tenants.models import Tenant
 from controlplane.tenants.plans import plans
 from controlplane.tenants.selectors import tenant_get, tenants_visible
 
-FORMATS = ("json", "csv", "pdf")
 PERIOD = query(
     "period",
     "month; this month if absent",
@@ -220,18 +219,10 @@ class TenantUsageReportApi(Api):
         report = usage_report(tenant=tenant, period=period, card=card_of(tenant), as_of=now)
         if wanted == "json":
             return Response(report)
-        name = f'attachment; filename="usage-{tenant.slug}-{period}.{wanted}"'
-        if wanted == "csv":
-            return HttpResponse(
-                usage_report_csv(report),
-                content_type="text/csv; charset=utf-8",
-                headers={"Content-Disposition": name},
-            )
-        # Imported here: the PDF library takes a second to load, which every start would pay.
-        from billing.reports.document import usage_report_pdf
-
+        file = usage_file(report, wanted)
+        name = f'attachment; filename="{file.name}"'
         return HttpResponse(
-            usage_report_pdf(report), content_type="application/pdf", headers={"Content-Disposition": name}
+            file.content, content_type=file.content_type, headers={"Content-Disposition": name}
         )
 
 

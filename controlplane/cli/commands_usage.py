@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,7 +30,8 @@ class ReportFormat(StrEnum):
 
 @usage.command()
 def report(
-    slug: str,
+    slug: Annotated[str | None, typer.Argument(help="The tenant; or --all")] = None,
+    all_tenants: Annotated[bool, typer.Option("--all", help="Every tenant that you see")] = False,
     period: Annotated[str | None, typer.Option(help="YYYY-MM; this month if not given")] = None,
     format: Annotated[
         ReportFormat, typer.Option(help="pdf and csv go to standard output or --output")
@@ -38,13 +39,14 @@ def report(
     output: Annotated[Path | None, typer.Option(help="Write to this file")] = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """A tenant's usage and what it comes to."""
+    """A tenant's usage and what it comes to; or that of all of them."""
+    if (slug is None) != all_tenants:
+        raise UsageFailure("Say of whom: a slug, or --all.")
+    path = "usage-report" if slug is None else f"tenants/{segment(slug)}/usage-report"
     api = api_connect()
     params = {"period": period} if period else {}
     if format in (ReportFormat.CSV, ReportFormat.PDF):
-        content = api.raw(
-            "GET", f"tenants/{segment(slug)}/usage-report", params={**params, "format": format.value}
-        ).content
+        content = api.raw("GET", path, params={**params, "format": format.value}).content
         if output is None and format is ReportFormat.PDF and sys.stdout.isatty():
             raise UsageFailure("A PDF does not belong on a terminal.", hint="Name a file with --output.")
         if output is not None:
@@ -53,15 +55,37 @@ def report(
         else:
             sys.stdout.buffer.write(content)
         return
-    body = api.get(f"tenants/{segment(slug)}/usage-report", **params)
+    body = api.get(path, **params)
     if json_output or format is ReportFormat.JSON:
         print_json(body)
+        return
+    if all_tenants:
+        _fleet_print(body)
         return
     rows = [(m["description"], m["total"], m["unit"], m["amount"]) for m in body["meters"]]
     print_table(
         ("meter", "quantity", "unit", f"amount {body['currency']}"), rows, title=f"{slug} in {body['period']}"
     )
     data_console.print(f"estimated total {body['estimated_total']} {body['currency']}", markup=False)
+
+
+def _fleet_print(body: dict[str, Any]) -> None:
+    rows = [
+        (
+            row["tenant"],
+            row["efficiency"]["runs"],
+            row["efficiency"]["success_rate"] or "-",
+            row["cost_per_task"]["cost"] or "-",
+            row["estimated_total"],
+            row["change_percent"] or "-",
+            row["currency"],
+        )
+        for row in body["tenants"]
+    ]
+    columns = ("tenant", "runs", "succeeded", "cost of a run", "estimated total", "change in %", "currency")
+    print_table(columns, rows, title=f"all tenants in {body['period']}")
+    for total in body["totals"]:
+        data_console.print(f"estimated total {total['estimated_total']} {total['currency']}", markup=False)
 
 
 @runs.command("create")

@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from controlplane.cli import (
+    commands_budgets,
     commands_invoices,
     commands_ledger,
     commands_operations,
@@ -50,6 +51,8 @@ app.add_typer(
     commands_operations.app, name="operations", help="Changes to stacks: watch, approve, cancel, retry."
 )
 app.add_typer(commands_usage.usage, name="usage", help="What a tenant used.")
+app.add_typer(commands_budgets.budgets, name="budgets", help="How much may be spent, and what happens then.")
+app.add_typer(commands_budgets.reports, name="reports", help="Reports for people without a login.")
 app.add_typer(commands_ledger.credits, name="credits", help="Credits of a tenant.")
 app.add_typer(commands_ledger.costs, name="costs", help="What tenants cost, and the provider's bill.")
 app.command()(commands_ledger.margin)

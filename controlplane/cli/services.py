@@ -23,6 +23,7 @@ GRACE_S = {"web": 8.0, "worker": 6.0, "scheduler": 5.0}
 #: Settings that are secrets; tests hold this list against the settings' own readers.
 SECRET_VARIABLES = (
     "DATABASE_URL",
+    "FREEHOLD_EMAIL_URL",
     "FREEHOLD_ENCRYPTION_KEYS",
     "FREEHOLD_SECRET_KEY",
     "MODEL_API_KEY",

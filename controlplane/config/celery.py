@@ -10,13 +10,25 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.config.settings")
 app = Celery("freehold")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
-    ["controlplane.core", "controlplane.operations", "controlplane.tenants", "billing", "billing.invoicing"]
+    [
+        "controlplane.core",
+        "controlplane.operations",
+        "controlplane.tenants",
+        "billing",
+        "billing.budgets",
+        "billing.invoicing",
+        "billing.reports",
+    ]
 )
 
 #: Everything that runs by the clock, in one reviewable list.
 app.conf.beat_schedule = {
     "operations-sweep": {"task": "controlplane.operations.tasks.operations_sweep_task", "schedule": 5.0},
     "tenants-health": {"task": "controlplane.tenants.tasks.tenants_health_task", "schedule": 30.0},
+    "outbox-deliver": {"task": "controlplane.core.tasks.outbox_deliver_task", "schedule": 10.0},
+    "tenants-standings": {"task": "controlplane.tenants.tasks.standings_task", "schedule": 10.0},
+    "budgets-evaluate": {"task": "billing.budgets.tasks.budgets_evaluate_task", "schedule": 60.0},
+    "reports-write": {"task": "billing.reports.tasks.reports_write_task", "schedule": 300.0},
     "encryption-renew": {"task": "controlplane.core.tasks.encryption_renew_task", "schedule": 3600.0},
     "operation-logs": {"task": "controlplane.operations.tasks.operation_logs_task", "schedule": 3600.0},
     "tenants-snapshots": {"task": "controlplane.tenants.tasks.snapshots_task", "schedule": 600.0},

@@ -1,6 +1,7 @@
 """Django's settings. Everything configurable is read here, through typed readers, and nowhere else."""
 
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import structlog
 
@@ -180,6 +181,28 @@ MODEL_BASE_URL = env.url(
 MODEL_API_KEY = env.secret("MODEL_API_KEY", "key for MODEL_BASE_URL", default="")
 MODEL_NAME = env.text("MODEL_NAME", "the model that tenants' agents use", default="offline-rules-1")
 
+# --- messages to people and programs outside --------------------------------------------------------------
+FREEHOLD_EMAIL_URL = env.url(
+    "FREEHOLD_EMAIL_URL",
+    "mail server: smtp://user:password@host:587 (with STARTTLS) or smtps://...; empty: no e-mail is sent",
+    schemes=("smtp", "smtps"),
+    default="",
+)
+DEFAULT_FROM_EMAIL = env.text(
+    "FREEHOLD_EMAIL_FROM", "whom our e-mail comes from", default="Freehold <freehold@localhost>"
+)
+FREEHOLD_EMAIL_STARTTLS = env.boolean(
+    "FREEHOLD_EMAIL_STARTTLS", "smtp:// begins TLS before anything is said", default=True
+)
+FREEHOLD_WEBHOOK_HTTP = env.boolean(
+    "FREEHOLD_WEBHOOK_HTTP", "webhooks may go to http:// too; for development", default=False
+)
+FREEHOLD_WEBHOOK_PRIVATE = env.boolean(
+    "FREEHOLD_WEBHOOK_PRIVATE",
+    "webhooks may go to private addresses, so whoever sets a webhook reaches the network of the control plane",
+    default=False,
+)
+
 # --- web --------------------------------------------------------------------------------------------------
 DEBUG = env.boolean("FREEHOLD_DEBUG", "Django's debug pages; never on a server others reach", default=False)
 ALLOWED_HOSTS = env.listing(
@@ -318,7 +341,14 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_ADAPTER = "controlplane.accounts.adapter.ClosedAccountAdapter"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+_mail = urlsplit(FREEHOLD_EMAIL_URL)
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if _mail.hostname else 'console'}.EmailBackend"
+EMAIL_HOST = _mail.hostname or ""
+EMAIL_PORT = _mail.port or (465 if _mail.scheme == "smtps" else 587)
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+EMAIL_USE_SSL = _mail.scheme == "smtps"
+EMAIL_USE_TLS = _mail.scheme == "smtp" and FREEHOLD_EMAIL_STARTTLS
+EMAIL_TIMEOUT = 20
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -1,4 +1,4 @@
-"""The audit chain and the data keys.
+"""The audit chain and the data keys; the outbox keeps its own tables.
 
 In the chain each row carries the hash of the one before it, so an edit, a deletion or a reordering shows.
 """
@@ -8,6 +8,16 @@ from django.db import models
 from django.db.models.functions import Now
 
 from controlplane.core.ids import uuid7
+from controlplane.core.outbound.models import OutboundAttachment, OutboundEndpoint, OutboundMessage
+
+__all__ = [
+    "AuditEvent",
+    "AuditHead",
+    "DataKey",
+    "OutboundAttachment",
+    "OutboundEndpoint",
+    "OutboundMessage",
+]
 
 
 class AuditHead(models.Model):

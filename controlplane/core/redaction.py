@@ -23,6 +23,8 @@ def own_redactor() -> Redactor:
             settings.REDIS_URL,
             settings.PULUMI_BACKEND_URL,
             settings.MODEL_API_KEY,
+            settings.FREEHOLD_EMAIL_URL,
+            settings.EMAIL_HOST_PASSWORD,
             passphrase.read_text(encoding="utf-8").strip() if passphrase.is_file() else None,
         ]
     )

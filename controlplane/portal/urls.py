@@ -9,6 +9,7 @@ from controlplane.portal import (
     onboarding,
     operations,
     settings_tab,
+    shared,
     snapshots_tab,
     tenants,
 )
@@ -49,6 +50,8 @@ urlpatterns: list[URLPattern] = [
     path("invoices/<uuid:invoice_id>/", invoices.invoice, name="invoice"),
     path("invoices/<uuid:invoice_id>/lines/<uuid:line_id>/", invoices.invoice_line, name="invoice-line"),
     path("invoices/<uuid:invoice_id>/<str:verb>/", invoices.invoice_verb, name="invoice-verb"),
+    path("shared/usage/<str:token>/", shared.shared_usage, name="shared-usage"),
+    path("shared/usage/<str:token>/usage.<str:form>", shared.shared_usage_file, name="shared-usage-file"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key-revoke"),
 ]

@@ -98,6 +98,28 @@ class ComponentHealth(models.Model):
         return f"{self.component} of {self.tenant_id}: {self.health}"
 
 
+class StandingEnactment(models.Model):
+    """What was done about a tenant's billing standing (billing/standing), which asks and cannot act itself."""
+
+    tenant = models.OneToOneField(
+        Tenant, on_delete=models.CASCADE, primary_key=True, related_name="standing_enactment"
+    )
+    #: Whether the runtime was told to refuse new runs, with which reason, and when it was last told anything.
+    runs_paused = models.BooleanField(default=False)
+    pause_reason = models.CharField(max_length=500, blank=True)
+    told_at = models.DateTimeField(null=True)
+    #: Whether this call for no GPUs was answered; the suspension that it asked for, null where it rested already.
+    zero_asked = models.BooleanField(default=False)
+    suspend_operation = models.UUIDField(null=True)
+    resume_afterwards = models.BooleanField(default=False)
+    #: Why something could not be done yet; it is tried again.
+    problem = models.CharField(max_length=500, blank=True)
+    looked_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"standing of {self.tenant_id}"
+
+
 class Snapshot(models.Model):
     """A copy of a tenant's data at one moment; it may outlive the tenant. The files lie in its folder."""
 

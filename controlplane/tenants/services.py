@@ -28,13 +28,8 @@ from controlplane.tenants.placement import placement_choose
 from controlplane.tenants.plans import Plan, plans
 from controlplane.tenants.pricing import agreement_begin, plan_currency_check
 from controlplane.tenants.releases import release_check, release_demand, release_pin, release_shipped
-from controlplane.tenants.rotation import (
-    EARLIER,
-    credentials_make,
-    credentials_read,
-    credentials_renew,
-    retiring_revoke,
-)
+from controlplane.tenants.rotation import credentials_make, credentials_renew, retiring_revoke
+from controlplane.tenants.runtime_admin import runtime_admin_post
 from controlplane.tenants.selectors import tenant_etag
 from controlplane.tenants.snapshots.selectors import snapshot_get
 from controlplane.tenants.snapshots.services import snapshot_hold
@@ -315,21 +310,8 @@ def tenant_credentials_issue(
             if tenant.lifecycle == states.SUSPENDED
             else "",
         )
-    sealed = credentials_read(tenant)
     try:
-        # While credentials change hands, an older process may answer, which knows the earlier key alone.
-        for admin_key in (sealed["runtime_admin_key"], *sealed.get(EARLIER, [])):
-            response = httpx.post(
-                f"{tenant.runtime_url}/admin/keys",
-                json={"name": name},
-                headers={"x-api-key": admin_key},
-                timeout=10,
-                follow_redirects=False,
-            )
-            if response.status_code != 401:
-                break
-        response.raise_for_status()
-        key = str(response.json()["api_key"])
+        key = str(runtime_admin_post(tenant=tenant, path="keys", body={"name": name})["api_key"])
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise RetryLater(
             f"The runtime of {tenant.slug} did not issue a key ({type(error).__name__}).",

@@ -1,4 +1,7 @@
-"""Celery's part in tenants: looking at their components by the clock."""
+"""Celery's part in tenants: looking at their components, and following their billing standings, by the clock."""
+
+import time
+from typing import Final
 
 from celery import shared_task
 
@@ -11,6 +14,10 @@ from controlplane.tenants.component_health import (
 )
 from controlplane.tenants.probing import looks_take
 from controlplane.tenants.snapshots.services import snapshots_expire
+from controlplane.tenants.standing import standings_enact
+
+#: Below the interval of the clock's next but one turn; what is left keeps its place.
+STANDINGS_S: Final = 20.0
 
 
 @shared_task(name="controlplane.tenants.tasks.tenants_health_task", expires=30)
@@ -20,6 +27,13 @@ def tenants_health_task() -> int:
     now = clock.now()
     health_unwatched_settle(now=now)
     return sum(looks_note(tenant_id=tenant_id, looks=seen, now=now) for tenant_id, seen in looks.items())
+
+
+@shared_task(name="controlplane.tenants.tasks.standings_task", expires=30)
+def standings_task() -> int:
+    """Does what billing standings ask for, for at most 20 seconds; of how many tenants anything was done."""
+    begun = time.monotonic()
+    return standings_enact(clock_now=clock.now, until=lambda: time.monotonic() - begun > STANDINGS_S)
 
 
 @shared_task(name="controlplane.tenants.tasks.snapshots_task", expires=600)

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from tenant_runtime.database import LOCK_PROCESS, Connection, Pool
 from tenant_runtime.engine.bus import CHANNEL, Bus
+from tenant_runtime.engine.pause import paused_check
 from tenant_runtime.engine.serial import dumps
 from tenant_runtime.engine.states import (
     EOF_EVENT,
@@ -57,9 +58,10 @@ class RunRows:
         """The new pending run, and the runs its strategy wants canceled first.
 
         `reject` raises Conflict while the thread is busy; the others queue behind what is active.
-        thread_id None makes a thread of its own, removed after the run.
+        thread_id None makes a thread of its own, removed after the run. Raises Paused while no new work is taken.
         """
         async with self._pool.connection() as conn, conn.transaction():
+            await paused_check(conn)
             ephemeral = thread_id is None
             if thread_id is None:
                 thread_id = uuid.uuid4()

@@ -45,6 +45,25 @@ async def key_revoke(key_id: uuid.UUID, runtime: InRuntime, caller: Caller) -> N
     await runtime.keys.revoke(key_id, actor=caller.id)
 
 
+class PauseIn(Body):
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+    hint: Annotated[str, Field(max_length=1000)] = ""
+
+
+@router.post("/pause")
+async def runs_pause(runtime: InRuntime, caller: Caller, body: PauseIn) -> dict[str, Any]:
+    """Refuses new runs with `reason` from now on, after restarts too. What was accepted before is finished, and
+    everything can still be read. Doing it again is safe."""
+    paused = await runtime.pause.pause(reason=body.reason, hint=body.hint, actor=caller.id)
+    return {"paused": True, "reason": paused.reason, "hint": paused.hint, "since": paused.since.isoformat()}
+
+
+@router.post("/resume")
+async def runs_resume(runtime: InRuntime, caller: Caller) -> dict[str, Any]:
+    """Takes new runs again; `changed` says whether they had been refused."""
+    return {"paused": False, "changed": await runtime.pause.resume(actor=caller.id)}
+
+
 @router.post("/usage/flush")
 async def usage_flush(runtime: InRuntime) -> dict[str, Any]:
     """Pushes the outbox now; `pending` is what could not be delivered."""

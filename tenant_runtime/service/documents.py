@@ -30,7 +30,9 @@ async def documents_ingest(
     runtime: InRuntime,
     caller: Caller,
 ) -> dict[str, Any]:
-    """`{"documents": [...]}` or the bare list. The same content again changes and costs nothing."""
+    """`{"documents": [...]}` or the bare list. The same content again changes and costs nothing. Embedding costs, so
+    documents are refused while runs are."""
+    await runtime.pause.refuse_while_paused()
     given = body if isinstance(body, list) else body.documents
     documents = [Document(item.path, item.title or item.path, item.text) for item in given]
     counts = await runtime.ingest(documents, account_id=f"ingest-{uuid.uuid4()}", user=caller.id)

@@ -84,8 +84,10 @@ async def info(runtime: InRuntime) -> dict[str, Any]:
         }
         for agent in runtime.agents.all()
     ]  # fmt: skip
+    paused = await runtime.pause.current()
     return {
         "version": __version__,
+        "paused": None if paused is None else {"reason": paused.reason, "since": paused.since.isoformat()},
         "tenant": runtime.settings.tenant,
         "replica": runtime.settings.replica,
         "agents": agents,

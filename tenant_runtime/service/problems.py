@@ -10,7 +10,7 @@ from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 
-from tenant_runtime.errors import RuntimeFault, Unauthenticated
+from tenant_runtime.errors import Paused, RuntimeFault, Unauthenticated
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ def problem(status: int, *, code: str, title: str, detail: str, **extra: Any) ->
 
 
 def fault_problem(fault: RuntimeFault) -> JSONResponse:
-    return problem(fault.status, code=fault.code, title=fault.title, detail=fault.detail)
+    more = {"hint": fault.hint} if isinstance(fault, Paused) and fault.hint else {}
+    return problem(fault.status, code=fault.code, title=fault.title, detail=fault.detail, **more)
 
 
 def unauthenticated() -> JSONResponse:

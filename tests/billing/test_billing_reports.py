@@ -172,7 +172,8 @@ def test_csv_reads_back_and_holds_no_formula(used: Any, card: RateCard) -> None:
     report = _report(used, card)
     rows = list(csv.DictReader(io.StringIO(usage_report_csv(report))))
     assert tuple(rows[0]) == HEADER
-    assert {row["row"] for row in rows} == {"meter", "group", "day", "base_fee", "total"}
+    figures = {"efficiency", "cost_per_task", "gpu", "previous"}
+    assert {row["row"] for row in rows} == {"meter", "group", "day", "user", "base_fee", "total"} | figures
     assert rows[-1]["amount"] == report["estimated_total"]
     meters = [row for row in rows if row["row"] in ("meter", "base_fee")]
     assert sum(Decimal(row["amount"]) for row in meters) == Decimal(report["estimated_total"])

@@ -233,6 +233,7 @@ SECRET_TEXTS = {
     "database-url": "postgres://freehold@postgres/freehold",
     "redis-url": "rediss://redis/0",
     "pulumi-backend-url": "postgres://pulumi@postgres/pulumi_state",
+    "email-url": "smtps://freehold@mail.example.com",
 }
 _LOAD = """
 import json

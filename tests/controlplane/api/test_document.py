@@ -11,6 +11,7 @@ from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator
 
+from billing.budgets.models import Budget
 from billing.costs.imports import cost_feed_import
 from billing.costs.vendors import model_costs_post
 from billing.invoicing.models import Invoice, PeriodClose
@@ -18,6 +19,8 @@ from billing.ledger.accruals import accruals_post
 from billing.ledger.models import CreditGrant
 from billing.ledger.services import credit_grant_create
 from billing.period import month_start, period_of
+from billing.reports.models import ReportSchedule
+from billing.reports.schedules import reports_write_due
 from controlplane.core import clock
 from controlplane.operations import transitions
 from controlplane.operations.models import Operation, Stack
@@ -122,6 +125,15 @@ READS = {
     "/operations/{operation_id}/log": "/operations/{operation}/log",
     "/operations/{operation_id}/events": "/operations/{operation}/events",
     "/operations/{operation_id}/plan": "/operations/{operation}/plan",
+    "/tenants/{slug}/budgets": "/tenants/acme/budgets",
+    "/tenants/{slug}/budgets/{budget_id}": "/tenants/acme/budgets/{budget}",
+    "/tenants/{slug}/standing": "/tenants/acme/standing",
+    "/tenants/{slug}/report-links": "/tenants/acme/report-links",
+    "/budgets": "/budgets",
+    "/budgets/{budget_id}": "/budgets/{fleet_budget}",
+    "/usage-report": "/usage-report",
+    "/report-schedules": "/report-schedules",
+    "/report-schedules/{schedule_id}": "/report-schedules/{schedule}",
     "/meters": "/meters",
     "/api-keys": "/api-keys",
     "/audit-events": "/audit-events",
@@ -185,6 +197,15 @@ def furnished(acme: Acme, owner: Person) -> Acme:
     cost_feed_import(pool_id=tenant.team_id, stream=io.BytesIO(bill.encode()), actor="test", now=now)
     accruals_post(now=now)
     _invoiced(tenant, owner)
+    budget = {"name": "b", "amount": "0.01", "webhook_url": "https://hooks.example.com/in"}
+    blocking = [{"percent": "100", "actions": ["alert", "block_runs"]}]
+    for place in ("/tenants/acme/budgets", "/budgets"):
+        assert owner.api().post(place, {**budget, "thresholds": blocking}).status_code == 201
+    schedule = {"tenant": "acme", "cadence": "weekly", "emails": ["a@example.com"]}
+    made = owner.api().post("/report-schedules", schedule).json()
+    ReportSchedule.objects.filter(pk=made["id"]).update(next_at=now)
+    assert reports_write_due(now=now) == 1
+    assert owner.api().post("/tenants/acme/report-links", {"label": "Ada"}).status_code == 201
     return acme
 
 
@@ -229,6 +250,9 @@ def test_answers_fit_the_document(
         invoice=invoice.pk,
         line=invoice.lines.order_by("position")[0].pk,
         close=PeriodClose.objects.get().pk,
+        budget=Budget.objects.exclude(tenant_id=None).get().pk,
+        fleet_budget=Budget.objects.get(tenant_id=None).pk,
+        schedule=ReportSchedule.objects.get().pk,
     )
     answer = owner.api().get(address, headers={"accept": "application/json"})
     assert answer.status_code == 200

@@ -35,6 +35,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "PULUMI_BACKEND_URL_FILE" $keys.pulumiBackendUrl -}}
 {{- if eq .role "worker" -}}
 {{- if $keys.pulumiPassphrase }}{{ $_ := set $files "PULUMI_CONFIG_PASSPHRASE_FILE" $keys.pulumiPassphrase }}{{ end -}}
+{{- if $keys.emailUrl }}{{ $_ := set $files "FREEHOLD_EMAIL_URL_FILE" $keys.emailUrl }}{{ end -}}
 {{- if $keys.modelApiKey }}{{ $_ := set $files "MODEL_API_KEY_FILE" $keys.modelApiKey }}{{ end -}}
 {{- end -}}
 {{- toJson $files -}}

@@ -1,0 +1,80 @@
+"""The fleet's report as a PDF."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from fpdf import FPDF
+from fpdf.enums import XPos, YPos
+
+from billing.latin import latin
+from billing.reports.fleet import FleetReport
+from billing.reports.paper import ACCENT, INK, MARGIN, MUTED, WIDTH, grouped, moment_text, row_draw, type_set
+
+
+class _Document(FPDF):
+    def __init__(self, report: FleetReport) -> None:
+        super().__init__(format="A4", unit="mm")
+        self.report = report
+        self.set_margins(MARGIN, MARGIN, MARGIN)
+        self.set_auto_page_break(True, margin=22)
+        self.set_title(latin(f"Usage of all tenants {report['period']}"))
+        self.set_creator("Freehold")
+        # The same report gives the same bytes.
+        self.set_creation_date(datetime.fromisoformat(report["generated_at"]))
+
+    def header(self) -> None:
+        self.set_fill_color(*ACCENT)
+        self.rect(0, 0, 210, 4, style="F")
+        self.set_xy(MARGIN, 10)
+        type_set(self, 9, MUTED, "B")
+        self.cell(WIDTH / 2, 6, "FREEHOLD")
+        type_set(self, 9, MUTED)
+        self.cell(WIDTH / 2, 6, self.report["period"], align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.ln(4)
+
+    def footer(self) -> None:
+        self.set_y(-15)
+        type_set(self, 8, MUTED)
+        self.cell(WIDTH / 2, 6, f"Usage known at {moment_text(self.report['as_of'])}")
+        self.cell(WIDTH / 2, 6, f"Page {self.page_no()} of {{nb}}", align="R")
+
+
+def fleet_report_pdf(report: FleetReport) -> bytes:
+    pdf = _Document(report)
+    pdf.add_page()
+    type_set(pdf, 22, INK, "B")
+    pdf.cell(WIDTH, 11, "Usage of all tenants", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    type_set(pdf, 9, MUTED)
+    span = f"Period {moment_text(report['period_from'])} to {moment_text(report['period_to'])} (end excluded)"
+    pdf.cell(WIDTH, 6, span, new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    pdf.ln(4)
+    for total in report["totals"]:
+        type_set(pdf, 14, INK, "B")
+        tenants = f"{total['tenants']} tenant{'' if total['tenants'] == 1 else 's'}"
+        row_draw(
+            pdf,
+            (tenants, "", f"{total['currency']} {grouped(total['estimated_total'])}"),
+            rule=True,
+            height=9,
+        )
+    pdf.ln(5)
+    type_set(pdf, 8, MUTED, "B")
+    row_draw(pdf, ("TENANT", "RUNS, SUCCESS", "ESTIMATED TOTAL"), rule=True)
+    for row in report["tenants"]:
+        type_set(pdf, 10, INK)
+        rate = row["efficiency"]["success_rate"]
+        runs = grouped(row["efficiency"]["runs"])
+        shown = runs if rate is None else f"{runs}, {Decimal(rate) * 100:.1f} %"
+        row_draw(
+            pdf,
+            (
+                f"{row['name']} ({row['tenant']})",
+                shown,
+                f"{row['currency']} {grouped(row['estimated_total'])}",
+            ),
+            rule=True,
+        )
+    if not report["tenants"]:
+        type_set(pdf, 10, MUTED)
+        row_draw(pdf, ("No tenant in this period.", "", ""), rule=True)
+    return bytes(pdf.output())

@@ -1,0 +1,1 @@
+"""A tenant's billing standing and what follows from it. Says what is; who runs tenants acts on it."""
