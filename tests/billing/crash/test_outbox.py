@@ -49,7 +49,7 @@ def test_writers_killed_in_mid_transaction(outbox_world: Callable[..., OutboxWor
     for _ in range(4):
         crashed.write()
         before = crashed.fact_count()
-        assert wait_until(lambda before=before: crashed.fact_count() > before + 20, 20), crashed.log()  # type: ignore[misc]
+        assert wait_until(lambda before=before: crashed.fact_count() > before + 20, 60), crashed.log()  # type: ignore[misc]
         assert crashed.writer is not None
         crashed.kill(crashed.writer)
     crashed.write()
@@ -80,7 +80,7 @@ def test_a_lower_number_that_commits_later_is_not_skipped(outbox_world: Callable
         assert crashed.drained(), crashed.log()
         assert crashed.states() == {"delivered": 39}
         transaction.commit()
-    assert wait_until(lambda: crashed.states() == {"delivered": 40}, 20), crashed.states()
+    assert wait_until(lambda: crashed.states() == {"delivered": 40}, 60), crashed.states()
     assert crashed.violations() == []
 
 

@@ -65,7 +65,7 @@ def test_an_outbox_read_by_a_cursor_is_found(outbox_world: Callable[..., OutboxW
         crashed.write(first=1)
         crashed.push()
         assert wait_until(crashed.written, 60), crashed.log()
-        assert wait_until(lambda: crashed.pending() == 0, 20), crashed.log()
+        assert wait_until(lambda: crashed.pending() == 0, 60), crashed.log()
         transaction.commit()
     assert not wait_until(lambda: crashed.pending() == 0, 3.0), "the planted bug must show"
     found = crashed.violations()
