@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,6 +51,7 @@ def reads(freehold: RunningFreehold) -> Iterator[tuple[str, httpx.Response]]:
         "operation_id": [row["id"] for row in operations],
         "api_key_id": [keys[0]["id"]],
         "snapshot_id": [row["id"] for row in snapshots],
+        **billed(freehold),
     }
     yield from leaks.api_reads(freehold.up["api_url"], freehold.up["api_key"], values)
     root = freehold.up["portal_url"]
@@ -58,6 +60,50 @@ def reads(freehold: RunningFreehold) -> Iterator[tuple[str, httpx.Response]]:
     for path in ("ready", "info", "metrics", "live"):
         yield f"runtime {path}", httpx.get(f"{freehold.up['tenant']['runtime_url']}/{path}", timeout=10)
     yield "refused", freehold.call("GET", "/tenants", key=freehold.up["api_key"] + "x")
+
+
+def billed(freehold: RunningFreehold) -> dict[str, list[str]]:
+    """The ids of everything of billing that there is."""
+
+    def rows(path: str) -> list[dict[str, Any]]:
+        return list(freehold.call("GET", path).json()["results"])
+
+    invoices = rows("/invoices")
+    return {
+        "invoice_id": [row["id"] for row in invoices],
+        "line_id": [line["id"] for row in invoices for line in row["lines"]],
+        "suffix": ["pdf", "csv"],
+        "close_id": [row["id"] for row in rows("/period-closes")],
+        "credit_id": [row["id"] for row in rows("/tenants/acme/credits")],
+        "budget_id": [row["id"] for path in ("/budgets", "/tenants/acme/budgets") for row in rows(path)],
+        "schedule_id": [row["id"] for row in rows("/report-schedules")],
+    }
+
+
+def bill(freehold: RunningFreehold) -> dict[str, str]:
+    """Makes one of each thing of billing; the secrets that were shown on the way."""
+    api = freehold.up["api_url"]
+
+    def post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {freehold.up['api_key']}", "Idempotency-Key": f"leaks {path}"}
+        answer = httpx.post(f"{api}{path}", json=body, headers=headers, timeout=30)
+        assert answer.is_success, f"{path}: {answer.text}"
+        return dict(answer.json())
+
+    today = datetime.now(UTC)
+    post("/invoices", {"tenant": "acme", "period": f"{today:%Y-%m}"})
+    ended = today.replace(day=1) - timedelta(days=1)
+    post("/period-closes", {"period": f"{ended:%Y-%m}", "without_grace": True})
+    post("/tenants/acme/credits", {"name": "Welcome", "source": "promotion", "amount": "5.00"})
+    hook = {"name": "all", "amount": "1000000", "webhook_url": "https://hooks.example.com/in"}
+    fleet = post("/budgets", {**hook, "thresholds": [{"percent": "100", "actions": ["alert"]}]})
+    post("/report-schedules", {"tenant": "acme", "cadence": "weekly", "emails": ["a@example.com"]})
+    link = post("/tenants/acme/report-links", {"label": "Ada"})
+    assert all(ids for ids in billed(freehold).values())
+    return {
+        "a webhook's secret": str(fleet["webhook_secret"]),
+        "a report link's token": str(link["url"]).rstrip("/").rpartition("/")[2],
+    }
 
 
 def pages(freehold: RunningFreehold) -> Iterator[tuple[str, httpx.Response]]:
@@ -121,6 +167,7 @@ def test_after_a_full_life_no_secret_lies_anywhere(freehold: RunningFreehold) ->
     taken = freehold.call("POST", f"/tenants/{SLUG}/snapshot", {}).json()["operation"]["id"]
     assert freehold.wait(taken)["state"] == "succeeded"
     freehold.command("doctor")
+    shown_once = bill(freehold)
 
     up = freehold.up
     extra = {
@@ -129,6 +176,7 @@ def test_after_a_full_life_no_secret_lies_anywhere(freehold: RunningFreehold) ->
         "the administrator's password": up["admin"]["password"],
         "the administrator's API key": up["api_key"],
         "acme's runtime key": up["tenant"]["runtime_api_key"],
+        **shown_once,
     }
     known = leaks.secrets_of(freehold.home, extra)
     assert len(known.values) > 20
