@@ -4,19 +4,12 @@ One event lost or counted twice fails the benchmark: its zeros are held, not cou
 """
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, Result, single, spread
-from benchmarks.private import BenchmarkError
+from benchmarks.measured import report_of
 from benchmarks.progress import say
 
-ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT_S = 3600
 #: What is struck, and how the figure calls it.
 _BLOWS = {
@@ -27,25 +20,9 @@ _BLOWS = {
 
 
 def run() -> Result:
-    folder = Path(tempfile.mkdtemp(prefix="freehold-bench-"))
-    report = folder / "report.jsonl"
-    report.touch()
     say("kills of ingest, API, Postgres and pusher (tests/billing/crash/measure.py): some minutes")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/billing/crash/measure.py"],
-        cwd=ROOT,
-        env={**os.environ, "FREEHOLD_CRASH_REPORT": str(report)},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise BenchmarkError(
-            f"a crash lost or doubled something; what was measured is in {report}:\n{done.stdout[-3000:]}"
-        )
-    lines: list[dict[str, Any]] = [json.loads(line) for line in report.read_text().splitlines()]
-    shutil.rmtree(folder)
+    text = report_of("tests/billing/crash/measure.py", timeout_s=TIMEOUT_S)
+    lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
     return Result(name="billing_crash", figures=_figures(lines), facts=_facts(lines))
 
 

@@ -8,9 +8,10 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.figures import Figure, Result
 from benchmarks.ingest_http import http_figures
@@ -46,7 +47,8 @@ SETTINGS = {
 
 def run() -> Result:
     events = int(os.environ.get("BENCH_EVENTS", EVENTS))
-    with _redis() as redis, _postgres() as url:
+    with redis_private() as redis, database_private("freehold", settings=SETTINGS) as urls:
+        url = urls["freehold"]
         _django_start(url, redis)
         settings = _durability()
         say(f"Postgres: {settings}; {events} events")
@@ -67,7 +69,7 @@ def run() -> Result:
 
 
 @contextmanager
-def _redis() -> Iterator[str]:
+def redis_private() -> Iterator[str]:
     """Where the web processes count requests; its URL."""
     with tempfile.TemporaryDirectory(prefix="freehold-bench-") as folder:
         password = secrets.token_urlsafe(16)
@@ -81,8 +83,11 @@ def _redis() -> Iterator[str]:
 
 
 @contextmanager
-def _postgres() -> Iterator[str]:
-    """A Postgres of its own, configured as `freehold up` configures the control plane's besides SETTINGS; its URL."""
+def database_private(
+    *databases: str, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[dict[str, str]]:
+    """A Postgres of its own, configured as `freehold up` configures the control plane's besides `settings`; URLs by
+    database."""
     root = Path(tempfile.mkdtemp(prefix="freehold-bench-"))
     server = PostgresServer(
         data_dir=root / "postgres",
@@ -96,13 +101,14 @@ def _postgres() -> Iterator[str]:
         postgres_init(server, password=password)
         postgres_start(server)
         postgres_ready(server, password, 30)
-        for name, value in SETTINGS.items():
+        for name, value in settings.items():
             postgres_query(server, password, f"ALTER SYSTEM SET {name} = '{value}'")
         postgres_stop(server, 10)
         postgres_start(server)
         postgres_ready(server, password, 30)
-        database_ensure(server, password, database="freehold")
-        yield postgres_url(server, password, "freehold")
+        for database in databases:
+            database_ensure(server, password, database=database)
+        yield {database: postgres_url(server, password, database) for database in databases}
     finally:
         postgres_stop(server, 10)
         shutil.rmtree(root, ignore_errors=True)

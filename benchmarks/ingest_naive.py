@@ -32,7 +32,7 @@ def _store(stream: Stream, event: dict[str, Any]) -> None:
     from django.db import transaction
     from django.db.models import F
 
-    from billing.metering.models import UsageEvent, UsageEventKey, UsageRollup
+    from billing.metering.models import UsageEventChunk, UsageEventKey, UsageRollup
 
     identity = {"tenant_id": stream.tenant_id, "source": event["source"], "event_id": event["id"]}
     now, when = datetime.now(UTC), datetime.fromisoformat(event["time"])
@@ -42,7 +42,11 @@ def _store(stream: Stream, event: dict[str, Any]) -> None:
         )
         if not fresh:
             return
-        UsageEvent.objects.create(**identity, received_at=now, type=event["type"], time=when, body=event)
+        hour = when.replace(minute=0, second=0, microsecond=0)
+        body = json.dumps([event]).encode()
+        UsageEventChunk.objects.create(
+            tenant_id=stream.tenant_id, type=event["type"], hour=hour, received_at=now, events=1, body=body
+        )
         for meter in TOKENS:
             rollup, _ = UsageRollup.objects.get_or_create(
                 tenant_id=stream.tenant_id,

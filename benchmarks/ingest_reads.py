@@ -23,14 +23,14 @@ class _Customer:
 
 def read_figures() -> list[Figure]:
     from billing.invoicing.selectors import invoice_preview
-    from billing.metering.models import UsageEvent
+    from billing.metering.models import UsageEventKey
     from billing.metering.selectors import usage_query
     from billing.period import Period
     from billing.rating.cards import RateCard
     from controlplane.tenants.plans import plans
 
     stream = Stream("tenant-0", 1)
-    stored = UsageEvent.objects.count()
+    stored = UsageEventKey.objects.count()
     customer = _Customer(stream.tenant_id, stream.slug, stream.slug, MONTH)
     card = RateCard.model_validate(next(iter(plans().values())).rate_card)
     now = datetime.now(UTC)

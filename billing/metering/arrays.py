@@ -29,8 +29,3 @@ def copy_text(text: str) -> str:
 def copy_is_plain(text: str) -> bool:
     """Whether nothing in it needs to be escaped for COPY."""
     return not any(special in text for special in "\\\t\n\r")
-
-
-def copy_json(document: bytes) -> bytes:
-    """JSON has its control characters escaped already; only its backslashes mean something to COPY."""
-    return document.replace(b"\\", b"\\\\")

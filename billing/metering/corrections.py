@@ -12,8 +12,9 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from billing.metering.catalogue import METERS
-from billing.metering.decoding import stored_read
+from billing.metering.catalogue import METERS, METERS_BY_EVENT
+from billing.metering.chunks import event_find
+from billing.metering.decoding import stored_event
 from billing.metering.events import RejectedEvent, event_judge
 from billing.metering.facts import QUARTER_S, Rows, ValidEvent, facts_of, moment_of, number_text, rows_of
 from billing.metering.locks import StoredKey, rollup_lock, usage_event_key_lock
@@ -89,7 +90,7 @@ def _correct(
         )
         _refuse_again(action, last)
         if last is not None and last.time is not None:
-            old = stored_read(source, event_id, last.type, last.time, json.dumps(last.body))
+            old = stored_event(json.dumps(last.body).encode())
         new = None if body is None else _replacement(body, old, subject, at)
         correction = UsageCorrection.objects.create(
             tenant_id=tenant_id,
@@ -132,17 +133,17 @@ def _refuse_again(action: str, last: UsageCorrection | None) -> None:
 
 def _original(key: StoredKey) -> tuple[ValidEvent, str]:
     """The event as it was received, and the slug it was sent for."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT type, time, body::text, body->>'subject' FROM billing_usageevent
-            WHERE tenant_id = %s AND source = %s AND event_id = %s AND received_at = %s
-              AND (%s::timestamptz IS NULL OR time = %s)
-            """,
-            [key.tenant_id, key.source, key.event_id, key.received_at, key.time, key.time],
-        )
-        event_type, time, body, subject = cursor.fetchone()
-    return stored_read(key.source, key.event_id, event_type, time, body), subject
+    event = event_find(
+        tenant_id=key.tenant_id,
+        types=list(METERS_BY_EVENT),
+        time=key.time,
+        received_at=key.received_at,
+        source=key.source,
+        event_id=key.event_id,
+    )
+    if event is None:
+        raise RuntimeError(f"the raw event of {key.source} {key.event_id} is gone")
+    return event, event.source.split("/")[2]  # /tenants/{slug}/..., as ingest demands
 
 
 def _replacement(body: Mapping[str, Any], old: ValidEvent, subject: str, at: datetime) -> ValidEvent:

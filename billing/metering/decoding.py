@@ -5,6 +5,7 @@ each other. What it does not recognize at once it leaves to that judge, which fi
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,12 +23,11 @@ from billing.metering.events import (
     values_of,
 )
 from billing.metering.facts import READERS, ValidEvent, tuple_getter
-from contracts.usage import MODEL_USAGE, RUN_USAGE, STORAGE_USAGE, TOOL_USAGE
+from contracts.usage import MODEL_USAGE, RUN_USAGE, STORAGE_USAGE, TOOL_USAGE, UsageEvent
 
 Judged = ValidEvent | RejectedEvent
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 _Short = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_Aware = Annotated[datetime, msgspec.Meta(tz=True)]
 #: Members that may be absent stay so, so that the event is written again as it was.
 _Count = int | str | msgspec.UnsetType
 _Label = _Short | msgspec.UnsetType
@@ -36,9 +36,12 @@ _Flag = bool | msgspec.UnsetType
 _UNSET: Final = msgspec.UNSET
 
 #: More digits than a count of anything has; longer ones are for the thorough judge.
-_MOST: Final = 10**18
-#: The longest text of a time that both judges read alike; nanoseconds are for the thorough one.
-_LONGEST_TIME: Final = len("2026-11-21T10:00:00.123456+00:00")
+_DIGITS: Final = 18
+_MOST: Final = 10**_DIGITS
+#: RFC 3339 in its usual form. What else there is (lower case, nanoseconds) is for the thorough judge.
+_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:(Z|\+00:00)|[+-][0-9]{2}:[0-9]{2})"
+).fullmatch
 _OLDEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _JSON: Final = "application/json"
 
@@ -135,7 +138,6 @@ _GETTERS: Final[dict[type, _Getters]] = {
     _RunEvent: _getters(RUN_USAGE),
     _StorageEvent: _getters(STORAGE_USAGE),
 }
-_OF_TYPE: Final = {getters.type: getters for getters in _GETTERS.values()}
 _decode_usual: Final = msgspec.json.Decoder(list[UsualEvent]).decode
 _decode_one: Final = msgspec.json.Decoder(UsualEvent).decode
 _decode_raw: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -213,16 +215,16 @@ def events_judge(events: Sequence[object], *, subject: str, received_at: datetim
 
 def _recognize(event: Any, subject: str, prefix: str, latest: datetime) -> ValidEvent | None:
     """None where the thorough judge must look."""
-    if event.subject != subject or not event.source.startswith(prefix) or len(event.time) > _LONGEST_TIME:
+    if event.subject != subject or not event.source.startswith(prefix):
         return None
     getters = _GETTERS[type(event)]
     data = event.data
     try:
-        time = msgspec.convert(event.time, _Aware).astimezone(UTC)
+        time, time_text = _time(event.time)
         numbers = _whole_numbers(getters.numbers(data))
         if getters.checked is not None:
             _whole_numbers(getters.checked(data))
-    except (msgspec.ValidationError, ValueError, OverflowError):
+    except (ValueError, OverflowError):
         return None
     if not _OLDEST <= time <= latest:
         return None
@@ -238,12 +240,24 @@ def _recognize(event: Any, subject: str, prefix: str, latest: datetime) -> Valid
         event.id,
         getters.type,
         time,
-        time.isoformat(),
+        time_text,
         body,
         sha256(same).digest(),
         values,
         numbers,
     )
+
+
+def _time(text: str) -> tuple[datetime, str]:
+    """The moment, and how Postgres reads it. ValueError for what is not the usual form, or no moment."""
+    found = _TIME(text)
+    if found is None:
+        raise ValueError(text)
+    time = datetime.fromisoformat(text)
+    if found[1]:  # it is in UTC then, as it says
+        return time, text
+    time = time.astimezone(UTC)
+    return time, time.isoformat()
 
 
 def _whole_numbers(counts: tuple[Any, ...]) -> tuple[int, ...]:
@@ -256,7 +270,7 @@ def _whole_numbers(counts: tuple[Any, ...]) -> tuple[int, ...]:
     if counts and not (digits.isdecimal() and digits.isascii()):
         raise ValueError("not digits alone")
     numbers = tuple(map(int, counts))
-    if numbers and max(numbers) >= _MOST:
+    if len(digits) > _DIGITS and max(numbers) >= _MOST:
         raise ValueError("too long")
     return numbers
 
@@ -265,25 +279,42 @@ def _with_media_type(event: Any) -> bytes:
     return _encode(msgspec.structs.replace(event, datacontenttype=_JSON))
 
 
-def stored_read(source: str, event_id: str, event_type: str, time: datetime, body: str) -> ValidEvent:
-    """What a stored event counts as; it was judged valid when it came in. Without its body and hash."""
-    getters, reader = _OF_TYPE[event_type], READERS[event_type]
-    try:
-        usual = _decode_one(body)
-        numbers, values = _whole_numbers(getters.numbers(usual.data)), getters.texts(usual.data)
-        if _UNSET in values:
-            values = tuple(False if value is _UNSET else value for value in values)
-        return ValidEvent(source, event_id, event_type, time, "", b"", b"", values, numbers)
-    except (msgspec.DecodeError, ValueError):
-        data = data_read(event_type, body_decode(body.encode())["data"])
-        return ValidEvent(
-            source,
-            event_id,
-            event_type,
-            time,
-            "",
-            b"",
-            b"",
-            values_of(reader, data),
-            numbers_of(reader, data),
-        )
+def stored_events(document: bytes) -> list[ValidEvent]:
+    """What stored events count as, from their JSON array; they were judged valid when they came in. Without hashes."""
+    return [_stored(event) for event in batch_decode(document)]
+
+
+def stored_event(body: bytes) -> ValidEvent:
+    """One of stored_events."""
+    return _stored(_usual_or_any(msgspec.Raw(body)))
+
+
+def _stored(event: Any) -> ValidEvent:
+    if isinstance(event, _Envelope):
+        try:
+            return _stored_usual(event)
+        except (ValueError, OverflowError):
+            event = _decode_any(_encode(event))
+    known = UsageEvent.model_validate(event)
+    data, reader = data_read(known.type, known.data), READERS[known.type]
+    time = known.time.astimezone(UTC)
+    return ValidEvent(
+        known.source,
+        known.id,
+        known.type,
+        time,
+        "",
+        b"",
+        b"",
+        values_of(reader, data),
+        numbers_of(reader, data),
+    )
+
+
+def _stored_usual(event: Any) -> ValidEvent:
+    getters = _GETTERS[type(event)]
+    time, _ = _time(event.time)
+    numbers, values = _whole_numbers(getters.numbers(event.data)), getters.texts(event.data)
+    if _UNSET in values:
+        values = tuple(False if value is _UNSET else value for value in values)
+    return ValidEvent(event.source, event.id, getters.type, time, "", b"", b"", values, numbers)

@@ -1,7 +1,7 @@
 """What a total is made of: the exact events, samples or spans, page by page. Reads only."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,11 +11,13 @@ from django.db import connection
 
 from billing.exact import quantity
 from billing.metering.catalogue import Meter, meter_get
-from billing.metering.decoding import stored_read
+from billing.metering.chunks import Hour
 from billing.metering.facts import READERS, ValidEvent, passes, scaled
-from billing.metering.raw import EFFECTIVE, known_text
+from billing.metering.raw import effective_events, hours_that_count, known_text
 
 MOST = 1000
+#: Events unpacked at a time while a page is put together.
+READ_AT_ONCE = 5000
 SPAN_SOURCE = "/control-plane"
 
 
@@ -64,54 +66,53 @@ def events_of(
     if known.aggregation == "span":
         return _spans(tenant_id, known, dimensions_match, start, end, known_at, wanted, after)
     found: list[Explained] = []
-    while len(found) < wanted:
-        page = _page(tenant_id, known, start, end, known_at, MOST, after)
-        for event, amended in page:
-            item = _explained(known, event, amended)
-            if item is not None and _matches(item, dimensions_match):
-                found.append(item)
-        if len(page) < MOST:
-            break
-        last = page[-1][0]
-        after = (last.time, last.source, last.event_id)
-    return found[:wanted]
+    for item in _in_order(tenant_id, known, start, end, known_at, after):
+        if _matches(item, dimensions_match):
+            found.append(item)
+            if len(found) == wanted:
+                break
+    return found
 
 
-def _page(
+def _in_order(
     tenant_id: UUID,
     meter: Meter,
     start: datetime,
     end: datetime,
     known_at: datetime | None,
-    limit: int,
     after: Cursor | None,
-) -> list[tuple[ValidEvent, bool]]:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT source, event_id, time, body, amended FROM ({EFFECTIVE}) AS f
-            WHERE %(after)s::timestamptz IS NULL
-               OR (time, source COLLATE "C", event_id COLLATE "C")
-                  > (%(after)s::timestamptz, %(source)s::text, %(id)s::text)
-            ORDER BY time, source COLLATE "C", event_id COLLATE "C" LIMIT %(limit)s
-            """,  # noqa: S608 - a constant is put in
-            {
-                "tenants": [tenant_id],
-                "type": meter.event_type,
-                # Keyset over the index on tenant and time: what lies before the cursor is not read again.
-                "start": start if after is None else max(start, after[0]),
-                "end": end,
-                "known": known_text(known_at),
-                "after": None if after is None else after[0],
-                "source": "" if after is None else after[1],
-                "id": "" if after is None else after[2],
-                "limit": limit,
-            },
+) -> Iterator[Explained]:
+    """Hour by hour, about READ_AT_ONCE events at a time, and no further than is asked for."""
+    event_type = str(meter.event_type)
+    # What lies before the cursor's hour is not read again.
+    first = start if after is None else max(start, after[0])
+    hours = hours_that_count(
+        tenant_id=tenant_id, event_type=event_type, start=first, end=end, known_at=known_at
+    )
+    for together in _read_together(hours):
+        effective = effective_events(
+            tenant_ids=[tenant_id], event_type=event_type, hours=together, known_at=known_at
         )
-        return [
-            (stored_read(source, event_id, str(meter.event_type), time, body), amended)
-            for source, event_id, time, body, amended in cursor.fetchall()
+        items = [_explained(meter, each.event, each.amended) for each in effective]
+        due = [
+            item
+            for item in items
+            if item is not None and start <= item.time < end and (after is None or item.cursor > after)
         ]
+        yield from sorted(due, key=lambda item: item.cursor)
+
+
+def _read_together(hours: Sequence[Hour]) -> Iterator[list[datetime]]:
+    together: list[datetime] = []
+    events = 0
+    for hour in hours:
+        if together and events + hour.events > READ_AT_ONCE:
+            yield together
+            together, events = [], 0
+        together.append(hour.start)
+        events += hour.events
+    if together:
+        yield together
 
 
 def _explained(meter: Meter, event: ValidEvent, amended: bool) -> Explained | None:

@@ -16,13 +16,11 @@ Slot = tuple[str, int]
 
 @dataclass(frozen=True)
 class StoredKey:
-    """`time` is unknown for what was stored by an earlier release."""
-
     tenant_id: UUID
     source: str
     event_id: str
     received_at: datetime
-    time: datetime | None
+    time: datetime
 
 
 def span_slots_lock(*, tenant_id: UUID, slots: Sequence[Slot]) -> dict[Slot, int]:

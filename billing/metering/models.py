@@ -9,8 +9,8 @@ from controlplane.core.ids import uuid7
 class UsageEventKey(models.Model):
     """Every event id ever counted, for ever. Narrow, since each ingest probes it.
 
-    `body_hash` is the SHA-256 of the canonical JSON; `received_at` leads to the partition of the raw event, and
-    `time` to the place in it.
+    `body_hash` is the SHA-256 of the canonical JSON; `received_at` and `time` lead to the chunk of the raw
+    event.
     """
 
     pk = models.CompositePrimaryKey("tenant_id", "source", "event_id")
@@ -19,33 +19,32 @@ class UsageEventKey(models.Model):
     event_id = models.TextField()
     body_hash = models.BinaryField()
     received_at = models.DateTimeField()
-    time = models.DateTimeField(null=True)
+    time = models.DateTimeField()
 
     def __str__(self) -> str:
         return f"{self.source} {self.event_id}"
 
 
-class UsageEvent(models.Model):
-    """The event as it was received, partitioned by the month of `received_at`. Never changed.
+class UsageEventChunk(models.Model):
+    """Raw events of one type and hour that were received together (chunks.py); `body` is compressed. Never changed.
 
-    The database holds no primary key here, only the index over tenant and time: UsageEventKey makes each event
-    unique, in the same transaction, and a second long index would cost ingest more than all the rest.
+    Partitioned by the month of `received_at`. The database holds no primary key here, only the index over tenant,
+    type and hour: UsageEventKey makes each event unique, in the same transaction.
     """
 
-    pk = models.CompositePrimaryKey("tenant_id", "source", "event_id", "received_at")
+    pk = models.CompositePrimaryKey("tenant_id", "type", "hour", "received_at")
     tenant_id = models.UUIDField()
-    source = models.TextField()
-    event_id = models.TextField()
-    received_at = models.DateTimeField()
     type = models.TextField()
-    time = models.DateTimeField()
-    body = models.JSONField()
+    hour = models.DateTimeField()
+    received_at = models.DateTimeField()
+    events = models.IntegerField()
+    body = models.BinaryField()
 
     class Meta:
-        indexes = [models.Index(fields=["tenant_id", "time"], name="usage_event_time")]
+        indexes = [models.Index(fields=["tenant_id", "type", "hour"], name="usage_chunk_hour")]
 
     def __str__(self) -> str:
-        return f"{self.type} {self.event_id}"
+        return f"{self.events} {self.type} {self.hour:%Y-%m-%d %H:00}"
 
 
 class UsageRollup(models.Model):

@@ -9,7 +9,7 @@ from billing.period import month_start, next_month
 
 #: Any number no other advisory lock of the control plane uses ("billing/partitions").
 _LOCK = 0x62696C_70617274
-_PARENT = "billing_usageevent"
+_PARENT = "billing_usageeventchunk"
 
 
 def partitions_ensure(*, at: datetime, ahead: int = 0) -> list[str]:

@@ -7,15 +7,16 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from billing.metering.answers import IngestAnswer, IngestResult, answer_of
+from billing.metering.chunks import chunks_insert
 from billing.metering.decoding import Judged, events_judge
 from billing.metering.events import RejectedEvent
 from billing.metering.facts import ValidEvent, facts_of, rows_of
 from billing.metering.partitions import partition_missing, partitions_ensure
 from billing.metering.store import (
     Key,
-    events_insert,
-    hashes_of,
     keys_claim,
+    keys_insert,
+    keys_known,
     members_add,
     rollups_add,
     samples_insert,
@@ -46,12 +47,13 @@ def usage_ingest(
 
 
 def _store(
-    tenant_id: UUID, candidates: list[ValidEvent], received_at: datetime
+    tenant_id: UUID, events: Sequence[ValidEvent], received_at: datetime
 ) -> tuple[set[Key], dict[Key, bytes]]:
-    """Stores the new ones. Returns their keys, and the stored hash of the others."""
+    """Stores the new ones of these, which are in the order of their keys. Returns the keys of the new ones, and the
+    stored hash of the others."""
     try:
         with transaction.atomic():
-            return _store_once(tenant_id, candidates, received_at)
+            return _store_once(tenant_id, events, received_at)
     except IntegrityError as error:
         if not partition_missing(error):
             raise
@@ -59,22 +61,18 @@ def _store(
     # a partition is made under a lock that stops all ingest.
     partitions_ensure(at=received_at)
     with transaction.atomic():
-        return _store_once(tenant_id, candidates, received_at)
+        return _store_once(tenant_id, events, received_at)
 
 
 def _store_once(
-    tenant_id: UUID, candidates: list[ValidEvent], received_at: datetime
+    tenant_id: UUID, events: Sequence[ValidEvent], received_at: datetime
 ) -> tuple[set[Key], dict[Key, bytes]]:
     crash_point("billing.ingest.begun")
-    fresh = keys_claim(tenant_id, candidates, received_at)
+    fresh, stored = _claim(tenant_id, events, received_at)
     crash_point("billing.ingest.claimed")
-    new = candidates
-    stored: dict[Key, bytes] = {}
-    if len(fresh) < len(candidates):
-        new = [event for event in candidates if event.key in fresh]
-        stored = hashes_of(tenant_id, [event.key for event in candidates if event.key not in fresh])
-    if new:
-        events_insert(tenant_id, new, received_at)
+    if fresh:
+        new = events if len(fresh) == len(events) else [event for event in events if event.key in fresh]
+        chunks_insert(tenant_id, new, received_at)
         crash_point("billing.ingest.stored")
         samples_insert(tenant_id, new, received_at)
         crash_point("billing.ingest.sampled")
@@ -85,6 +83,24 @@ def _store_once(
         rollups_add(tenant_id, rows)
         crash_point("billing.rollup.added")
     return fresh, stored
+
+
+def _claim(
+    tenant_id: UUID, events: Sequence[ValidEvent], received_at: datetime
+) -> tuple[set[Key], dict[Key, bytes]]:
+    """The keys that are ours to count, and the stored hash of the others.
+
+    A batch that is sent again is sent again from its beginning: its first event tells which way is the cheap one.
+    """
+    if not keys_known(tenant_id, events[:1]) and keys_insert(tenant_id, events, received_at):
+        return {event.key for event in events}, {}
+    known = keys_known(tenant_id, events)
+    unknown = [event for event in events if event.key not in known]
+    fresh = keys_claim(tenant_id, unknown, received_at) if unknown else set()
+    lost = [event for event in unknown if event.key not in fresh]
+    if lost:  # somebody else was faster
+        known |= keys_known(tenant_id, lost)
+    return fresh, known
 
 
 def _results(

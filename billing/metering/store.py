@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
+from psycopg.errors import UniqueViolation
 
-from billing.metering.arrays import array_plain, array_text, copy_is_plain, copy_json, copy_text
+from billing.metering.arrays import array_plain, array_text, copy_is_plain, copy_text
 from billing.metering.catalogue import METERS, METERS_BY_EVENT
 from billing.metering.facts import Number, Rows, ValidEvent, number_text
 
@@ -20,6 +21,66 @@ _GAUGES = {
     for meter in meters
     if meter.aggregation == "time_weighted"
 }
+
+
+def _names_for_copy(events: Sequence[ValidEvent]) -> list[bytes]:
+    """`source TAB event_id` of each."""
+    names = [f"{event.source}\t{event.event_id}" for event in events]
+    # The tabs that we put between are as many as there are names: one more is of a name, and is found.
+    if copy_is_plain("".join(names).replace("\t", "", len(names))):
+        return [name.encode() for name in names]
+    return [f"{copy_text(event.source)}\t{copy_text(event.event_id)}".encode() for event in events]
+
+
+def keys_known(tenant_id: UUID, events: Sequence[ValidEvent]) -> dict[Key, bytes]:
+    """The stored hash of each key that has been counted."""
+    with connection.cursor() as cursor:
+        # LIMIT keeps the planner from reading the whole table of keys: one probe of its index for each event.
+        cursor.execute(
+            """
+            SELECT e.source, e.event_id, k.body_hash
+            FROM unnest(%s::text[], %s::text[]) AS e (source, event_id)
+            CROSS JOIN LATERAL (
+                SELECT body_hash FROM billing_usageeventkey
+                WHERE tenant_id = %s AND source = e.source AND event_id = e.event_id LIMIT 1
+            ) AS k
+            """,
+            [
+                array_text([event.source for event in events]),
+                array_text([event.event_id for event in events]),
+                tenant_id,
+            ],
+        )
+        return {(source, event_id): bytes(body_hash) for source, event_id, body_hash in cursor.fetchall()}
+
+
+def keys_insert(tenant_id: UUID, events: Sequence[ValidEvent], received_at: datetime) -> bool:
+    """Claims all of them, or none: False when one has been counted, or is being counted and then was.
+
+    COPY costs half of what INSERT ... ON CONFLICT does, and nearly every batch is new from end to end.
+    """
+    tail = f"\t{received_at.isoformat()}\t"
+    head = f"{tenant_id}\t".encode()
+    rows = b"".join(
+        [
+            b"%b%b\t\\\\x%b\n" % (head, name, f"{event.body_hash.hex()}{tail}{event.time_text}".encode())
+            for name, event in zip(_names_for_copy(events), events, strict=True)
+        ]
+    )
+    columns = "tenant_id, source, event_id, body_hash, received_at, time"
+    try:
+        with (
+            transaction.atomic(),
+            connection.cursor() as cursor,
+            connection.wrap_database_errors,
+            cursor.copy(f"COPY billing_usageeventkey ({columns}) FROM STDIN") as copy,
+        ):
+            copy.write(rows)
+    except IntegrityError as error:
+        if not isinstance(error.__cause__, UniqueViolation):
+            raise
+        return False
+    return True
 
 
 def keys_claim(tenant_id: UUID, events: Sequence[ValidEvent], received_at: datetime) -> set[Key]:
@@ -46,40 +107,6 @@ def keys_claim(tenant_id: UUID, events: Sequence[ValidEvent], received_at: datet
             ],
         )
         return set(cursor.fetchall())
-
-
-def hashes_of(tenant_id: UUID, keys: Sequence[Key]) -> dict[Key, bytes]:
-    """The stored hash of each known key."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT k.source, k.event_id, k.body_hash
-            FROM unnest(%s::text[], %s::text[]) AS e (source, event_id)
-            JOIN billing_usageeventkey k
-                ON k.tenant_id = %s AND k.source = e.source AND k.event_id = e.event_id
-            """,
-            [array_text([source for source, _ in keys]), array_text([name for _, name in keys]), tenant_id],
-        )
-        return {(source, event_id): bytes(body_hash) for source, event_id, body_hash in cursor.fetchall()}
-
-
-def events_insert(tenant_id: UUID, events: Sequence[ValidEvent], received_at: datetime) -> None:
-    """Raises IntegrityError where the month of `received_at` has no partition."""
-    head = f"{tenant_id}\t{received_at.isoformat()}\t".encode()
-    names = [f"{event.source}\t{event.event_id}" for event in events]
-    if not copy_is_plain("".join(names).replace("\t", "", len(names))):
-        names = [f"{copy_text(event.source)}\t{copy_text(event.event_id)}" for event in events]
-    rows = b"".join(
-        [
-            b"%b%b\t%b\t%b\t%b\n"
-            % (head, name.encode(), event.type.encode(), event.time_text.encode(), copy_json(event.body))
-            for name, event in zip(names, events, strict=True)
-        ]
-    )
-    with connection.cursor() as cursor, connection.wrap_database_errors:
-        columns = "tenant_id, received_at, source, event_id, type, time, body"
-        with cursor.copy(f"COPY billing_usageevent ({columns}) FROM STDIN") as copy:
-            copy.write(rows)
 
 
 def rollups_add(tenant_id: UUID, rows: Rows) -> None:

@@ -11,6 +11,7 @@ from billing.charges.selectors import charges_of
 from billing.customer import Customer
 from billing.exact import WIDE, decimal_text, exact_sum, money_text
 from billing.metering.catalogue import METERS, Meter
+from billing.metering.gpu_time import gpu_time
 from billing.metering.measure import measure
 from billing.metering.selectors import usage_query, usage_totals
 from billing.metering.totals import MeterTotal
@@ -18,7 +19,6 @@ from billing.metering.windows import Window
 from billing.period import Period, period_of, period_parse
 from billing.rating.cards import RateCard
 from billing.rating.rate import BASE_FEE, RatedLines
-from billing.reports.gpus import gpu_busy_hours
 from billing.reports.insights import (
     Comparison,
     CostPerTask,
@@ -162,9 +162,10 @@ def _by_user(tenant_id: UUID, meters: Sequence[Meter], month: Period, as_of: dat
 
 def gpu_of(tenant_id: UUID, totals: Sequence[MeterTotal], month: Period, as_of: datetime) -> GpuHours:
     paid = meter_sums(totals).get("gpu_hours", Decimal(0))
-    until = max(min(month.end, as_of), month.start)
-    busy = gpu_busy_hours(tenant_id=tenant_id, start=month.start, end=until) if paid else Decimal(0)
-    return gpu_hours(paid, busy)
+    if not paid:
+        return gpu_hours(Decimal(0), Decimal(0))
+    time = gpu_time(tenant_id=tenant_id, start=month.start, end=month.end, as_of=as_of)
+    return gpu_hours(paid, time.busy)
 
 
 def _previous(

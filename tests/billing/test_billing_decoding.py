@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from billing.metering.arrays import array_text, copy_text
-from billing.metering.decoding import batch_decode, event_decode, events_judge, stored_read
+from billing.metering.decoding import batch_decode, event_decode, events_judge, stored_event
 from billing.metering.events import RejectedEvent, event_judge
 from billing.metering.facts import ValidEvent
 from contracts.usage import MODEL_USAGE, RUN_USAGE, STORAGE_USAGE, TOOL_USAGE
@@ -111,7 +111,7 @@ def test_fast_and_thorough_agree(event: dict[str, Any]) -> None:
 def test_a_stored_event_counts_as_it_did_when_it_came(event: dict[str, Any]) -> None:
     (judged,) = events_judge(batch_decode(_as_sent([event])), subject="acme", received_at=NOW)
     if isinstance(judged, ValidEvent):
-        again = stored_read(judged.source, judged.event_id, judged.type, judged.time, judged.body.decode())
+        again = stored_event(judged.body)
         assert (again.key, again.values, again.numbers) == (judged.key, judged.values, judged.numbers)
 
 

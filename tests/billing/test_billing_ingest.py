@@ -1,5 +1,6 @@
 """Each event counts once: whatever comes twice, late, at the same time or broken."""
 
+import json
 import random
 import threading
 from collections import defaultdict
@@ -13,7 +14,8 @@ import pytest
 from django.db import connection
 
 from billing.metering.catalogue import METERS
-from billing.metering.models import UsageEvent, UsageEventKey, UsageRollup
+from billing.metering.chunks import chunk_unpack
+from billing.metering.models import UsageEventChunk, UsageEventKey, UsageRollup
 from billing.metering.partitions import partitions_ensure
 from billing.metering.selectors import usage_totals
 from billing.metering.services import usage_ingest
@@ -25,6 +27,10 @@ DECEMBER = datetime(2026, 12, 1, tzinfo=UTC)
 TOKENS = ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 COUNTED = (*TOKENS, "tool_calls", "agent_runs")
 Make = Callable[..., dict[str, Any]]
+
+
+def _events_stored() -> int:
+    return sum(UsageEventChunk.objects.values_list("events", flat=True))
 
 
 def _totals(tenant: Any) -> dict[str, Fraction]:
@@ -178,16 +184,16 @@ def test_large_counts_lose_no_digit(tenant: Any, ingest: Any, event: Make) -> No
 def test_raw_events_lie_in_the_partition_of_their_receipt(tenant: Any, ingest: Any, event: Make) -> None:
     ingest(event("1", input_tokens=1), received_at=datetime(2031, 2, 28, 23, 59, 59, tzinfo=UTC))
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT tableoid::regclass::text, body->'data'->>'input_tokens' FROM billing_usageevent"
-        )
-        assert cursor.fetchall() == [("billing_usageevent_y2031m02", "1")]
+        cursor.execute("SELECT tableoid::regclass::text, events, body FROM billing_usageeventchunk")
+        ((partition, events, body),) = cursor.fetchall()
+    assert (partition, events) == ("billing_usageeventchunk_y2031m02", 1)
+    assert json.loads(chunk_unpack(body))[0]["data"]["input_tokens"] == 1
 
 
 @pytest.mark.django_db
 def test_partitions_are_made_ahead_once() -> None:
     at = datetime(2032, 11, 30, tzinfo=UTC)
-    names = [f"billing_usageevent_y{suffix}" for suffix in ("2032m11", "2032m12", "2033m01")]
+    names = [f"billing_usageeventchunk_y{suffix}" for suffix in ("2032m11", "2032m12", "2033m01")]
     assert partitions_ensure(at=at, ahead=2) == names
     assert partitions_ensure(at=at, ahead=2) == []
 
@@ -225,7 +231,7 @@ def test_totals_equal_an_independent_model(tenant: Any, ingest: Any, event: Make
         answered += [result.outcome for result in ingest(*batch).results]
     assert answered == expected
     assert _totals(tenant) == _modelled(kept.values())
-    assert UsageEvent.objects.count() == UsageEventKey.objects.count() == len(kept)
+    assert _events_stored() == UsageEventKey.objects.count() == len(kept)
 
 
 def _modelled(events: Iterable[dict[str, Any]]) -> dict[str, Fraction]:
@@ -313,3 +319,25 @@ def test_a_failure_between_the_id_and_the_rollup_leaves_neither(
 
 def test_every_meter_has_a_unit_and_a_dimension() -> None:
     assert all(meter.unit and meter.description and meter.dimensions for meter in METERS.values())
+
+
+def test_whatever_way_the_ids_are_claimed_each_counts_once(tenant: Any, ingest: Any, event: Make) -> None:
+    """New from end to end, all known, known at the beginning, known only in the middle: two ways to claim them."""
+    first, second, third, fourth = (event(f"way-{number}", input_tokens=1) for number in range(4))
+    assert ingest(second).accepted == 1
+    found = ingest(first, second, third)
+    assert [result.outcome for result in found.results] == ["accepted", "duplicate", "accepted"]
+    assert ingest(first, second, third).duplicate == 3
+    found = ingest(first, event("way-1", input_tokens=2), fourth)
+    assert [result.outcome for result in found.results] == ["duplicate", "conflict", "accepted"]
+    assert _events_stored() == UsageEventKey.objects.count() == 4
+
+
+def test_names_that_mean_something_to_copy_are_stored_as_they_are(
+    tenant: Any, ingest: Any, event: Make
+) -> None:
+    names = ["a\\b", "tab\tin", "line\nfeed", "carriage\rreturn", "\\N", "\\.", "quote\"'", "ü"]
+    assert ingest(*[event(name, input_tokens=1) for name in names]).accepted == len(names)
+    assert set(UsageEventKey.objects.values_list("event_id", flat=True)) == set(names)
+    assert _events_stored() == len(names)
+    assert ingest(*[event(name, input_tokens=1) for name in names]).duplicate == len(names)

@@ -12,12 +12,12 @@ import pytest
 from pypdf import PdfReader
 
 from billing.directory import BilledCustomer
+from billing.metering.gpu_time import gpu_time
 from billing.metering.services import usage_ingest
 from billing.metering.spans import spans_reconcile
 from billing.metering.totals import MeterTotal
 from billing.rating.cards import RateCard
 from billing.reports.fleet import fleet_report
-from billing.reports.gpus import gpu_busy_hours
 from billing.reports.insights import change_percent, comparison, cost_per_task, efficiency, gpu_hours
 from billing.reports.render import fleet_file, usage_file
 from billing.reports.selectors import usage_report
@@ -88,9 +88,9 @@ def test_gpu_hours_are_busy_while_a_run_is_executed(
         event("3", begun + 0.5 * HOUR, RUN_USAGE, duration_ms=hour_ms),  # half of it before there was a GPU
         event("4", begun + 5 * HOUR, TOOL_USAGE, duration_ms=hour_ms),
     )
-    busy = gpu_busy_hours(tenant_id=tenant.id, start=NOVEMBER, end=NOW)
+    busy = gpu_time(tenant_id=tenant.id, start=NOVEMBER, end=NOW, as_of=NOW).busy
     assert busy == 2 * Decimal("2"), "two hours, on each of two GPUs"
-    assert gpu_busy_hours(tenant_id=uuid4(), start=NOVEMBER, end=NOW) == 0
+    assert gpu_time(tenant_id=uuid4(), start=NOVEMBER, end=NOW, as_of=NOW).busy == 0
 
 
 def test_the_report_tells_them_and_its_files_do_too(

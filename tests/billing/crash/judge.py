@@ -3,6 +3,7 @@
 The tables are read by a connection of its own, with plain SQL: no code of the product stands between.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+import zstandard
 
 from tests.billing.crash.generator import Stream
 from tests.billing.crash.ledger import COUNTED, Ledger, pairs_of
@@ -72,10 +74,9 @@ def stored_print(url: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url) as connection:
         keys = connection.execute("SELECT tenant_id, source, event_id, body_hash FROM billing_usageeventkey")
         rows = [("key", *row) for row in keys.fetchall()]
-        events = connection.execute(
-            "SELECT tenant_id, source, event_id, time, body::text FROM billing_usageevent"
-        )
-        rows += [("event", *row) for row in events.fetchall()]
+        rows += [
+            ("event", tenant, json.dumps(body, sort_keys=True)) for tenant, body in raw_events(connection)
+        ]
         sums = connection.execute(
             "SELECT tenant_id, meter, bucket, dimensions::text, value FROM billing_usagerollup"
         )
@@ -87,6 +88,17 @@ def stored_print(url: str) -> list[tuple[Any, ...]]:
     return sorted(rows, key=repr)
 
 
+def raw_events(connection: Any) -> list[tuple[UUID, dict[str, Any]]]:
+    """(tenant, body) of every stored event."""
+    chunks = connection.execute("SELECT tenant_id, events, body FROM billing_usageeventchunk").fetchall()
+    found = []
+    for tenant, events, packed in chunks:
+        bodies = json.loads(zstandard.ZstdDecompressor().decompress(packed))
+        assert len(bodies) == events, "a chunk holds another number of events than it says"
+        found += [(tenant, body) for body in bodies]
+    return found
+
+
 def _keys_wrong(connection: Any, ledger: Ledger, slugs: Mapping[UUID, str]) -> list[str]:
     rows = connection.execute("SELECT tenant_id, source, event_id FROM billing_usageeventkey").fetchall()
     got = {(slugs.get(tenant, str(tenant)), source, event_id) for tenant, source, event_id in rows}
@@ -96,9 +108,10 @@ def _keys_wrong(connection: Any, ledger: Ledger, slugs: Mapping[UUID, str]) -> l
 
 
 def _events_wrong(connection: Any, ledger: Ledger, slugs: Mapping[UUID, str]) -> list[str]:
-    rows = connection.execute(
-        "SELECT tenant_id, source, event_id, time, body FROM billing_usageevent"
-    ).fetchall()
+    rows = [
+        (tenant, body["source"], body["id"], datetime.fromisoformat(body["time"]), body)
+        for tenant, body in raw_events(connection)
+    ]
     times = Counter((slugs.get(row[0], str(row[0])), row[1], row[2]) for row in rows)
     found = [f"lost: no raw event of {key}" for key in sorted(set(ledger.facts) - set(times))[:SHOWN]]
     found += [f"doubled: {count} raw events of {key}" for key, count in times.items() if count > 1][:SHOWN]

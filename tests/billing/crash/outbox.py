@@ -19,6 +19,7 @@ from embedded.processes import wait_until
 from tenant_runtime.database import LOCK_PUSH, migrations_apply, pool_open
 from tenant_runtime.database_login import UrlLogin
 from tests.billing.crash.generator import Stream
+from tests.billing.crash.judge import raw_events
 from tests.billing.crash.ledger import COUNTED, Ledger, pairs_of
 from tests.billing.crash.points import Points
 from tests.billing.crash.pushing import REPLICA, outbox_facts
@@ -150,11 +151,10 @@ class OutboxWorld:
         found += [f"lost: {len(wanted - facts)} facts were not written"] if wanted - facts else []
         url = self.site.url(self.control_plane.database)
         with psycopg.connect(url) as connection:
-            rows = connection.execute("SELECT event_id FROM billing_usageevent").fetchall()
+            arrived = Counter(body["id"] for _, body in raw_events(connection))
             sums = connection.execute(
                 "SELECT meter, dimensions, sum(value) FROM billing_usagerollup GROUP BY 1, 2"
             ).fetchall()
-        arrived = Counter(row[0] for row in rows)
         found += [f"lost: {len(wanted - set(arrived))} events never arrived"] if wanted - set(arrived) else []
         found += [f"doubled: {name} arrived {count} times" for name, count in arrived.items() if count > 1]
         got = {(m, pairs_of(d)): Fraction(v) for m, d, v in sums if m in COUNTED and v}

@@ -10,7 +10,7 @@ from embedded.processes import wait_until
 from tests.billing.crash.cases import CLOSE_POINTS, kills
 from tests.billing.crash.closing import CloseWorld
 
-pytestmark = [pytest.mark.engine, pytest.mark.crash, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engine, pytest.mark.crash, pytest.mark.timeout(600)]
 
 
 def test_a_close_killed_anywhere_invoices_each_tenant_once(close_world: Callable[..., CloseWorld]) -> None:

@@ -8,7 +8,7 @@ from tests.billing.crash.cases import kills
 from tests.billing.crash.world import World
 from tests.support.commit_proxy import CommitProxy
 
-pytestmark = [pytest.mark.engine, pytest.mark.crash, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engine, pytest.mark.crash, pytest.mark.timeout(600)]
 
 
 def test_postgres_stopped_immediate_again_and_again(world: Callable[..., World]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.billing.crash.cases import ANSWERED, INGEST_POINTS, kills
 from tests.billing.crash.world import World
 
-pytestmark = [pytest.mark.engine, pytest.mark.crash, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engine, pytest.mark.crash, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -10,7 +10,7 @@ from tests.billing.crash.generator import Stream
 from tests.billing.crash.outbox import OutboxWorld, slow_transaction
 from tests.billing.crash.pushing import outbox_facts
 
-pytestmark = [pytest.mark.engine, pytest.mark.crash, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engine, pytest.mark.crash, pytest.mark.timeout(600)]
 
 
 def test_a_pusher_killed_at_every_step_delivers_all_once(outbox_world: Callable[..., OutboxWorld]) -> None:
