@@ -6,7 +6,7 @@ CHECK_ENV := DATABASE_URL=postgres://check@127.0.0.1:1/check REDIS_URL=redis://1
   PULUMI_BACKEND_URL=file:///dev/null FREEHOLD_SECRET_KEY=check-check-check-check-check-check-check \
   FREEHOLD_ENCRYPTION_KEYS=check-check-check-check-check-check-check
 
-.PHONY: help install up down clean run format check schema test test-fast bench
+.PHONY: help install up down clean run format check schema test test-crash test-fast bench
 
 help: ## list the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,10 +49,13 @@ test: install ## the whole suite: unit, integration, crash, browser
 	@$(PYTHON) tools/install-helm
 	@$(PYTHON) tools/install-weaviate
 	@$(PYTHON) tools/install-kubernetes
-	@$(BIN)/python -m pytest --ignore=tests/crash --ignore=tests/stacks --ignore=tests/tenant_runtime \
-	  --ignore=tests/billing/crash
-	@# These wait for engines, servers and leases most of the time: two files of them share the machine.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/crash tests/stacks tests/tenant_runtime tests/billing/crash
+	@# Scenarios share one running Freehold.
+	@$(BIN)/python -m pytest tests/scenarios
+	@# Engines, servers and leases are waited for most of the time: two files share the machine.
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/scenarios
+
+test-crash: install ## every life of crashes and what watches them, half an hour
+	@FREEHOLD_CRASH_LIVES=all $(BIN)/python -m pytest -n 2 --dist load tests/crash
 
 test-fast: ## what needs no engine, no browser and no running Freehold
 	@$(BIN)/python -m pytest -q -m "not engine and not browser and not scenario"

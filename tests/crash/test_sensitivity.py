@@ -11,7 +11,7 @@ pytestmark = [
     pytest.mark.engine,
     pytest.mark.crash,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 
 

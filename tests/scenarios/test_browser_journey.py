@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.scenarios.conftest import RunningFreehold
 
-pytestmark = [pytest.mark.scenario, pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.scenario, pytest.mark.browser, pytest.mark.timeout(600)]
 
 FLAGS = [
     "--no-sandbox",

@@ -16,7 +16,7 @@ from langgraph_sdk import get_client, get_sync_client
 
 from tests.scenarios.conftest import RunningFreehold
 
-pytestmark = [pytest.mark.scenario, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.scenario, pytest.mark.timeout(900)]
 #: Every tenant the scenarios make.
 SLUGS = ("acme", "globex", "umbrella-health")
 PARTS = ("postgres", "redis", "web", "worker", "scheduler")

@@ -12,7 +12,7 @@ import pytest
 from tests.scenarios.conftest import RunningFreehold
 from tests.support.forge import Forge, forge_serving
 
-pytestmark = [pytest.mark.scenario, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.scenario, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.scenarios.conftest import RunningFreehold
 
-pytestmark = [pytest.mark.scenario, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.scenario, pytest.mark.timeout(900)]
 
 
 def test_a_restore_brings_back_what_was_and_keeps_the_key(freehold: RunningFreehold) -> None:

@@ -20,7 +20,7 @@ from tests.stacks.placements import cloud_secrets, cloud_spec, cluster_settings
 from tests.support.cluster.running import Cluster
 from tests.support.providers.kubernetes.server import provider_folder
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 
 class Site:

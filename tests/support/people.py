@@ -15,6 +15,7 @@ from controlplane.accounts.models import Team, User
 from controlplane.accounts.selectors import principal_of_user
 from controlplane.accounts.services import api_key_create, membership_set, team_create, user_create
 from controlplane.core import clock
+from controlplane.operations import states
 from controlplane.operations.models import Operation
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.services import tenant_create
@@ -101,3 +102,13 @@ def acme(owner: Person) -> tuple[Tenant, Operation]:
     return tenant_create(
         principal=owner.principal, slug="acme", name="Acme", plan="starter", target="local", now=clock.now()
     )
+
+
+@pytest.fixture
+def active(acme: tuple[Tenant, Operation]) -> Tenant:
+    """It, as if it had been provisioned."""
+    tenant, operation = acme
+    Operation.objects.filter(pk=operation.pk).update(state=states.SUCCEEDED)
+    Tenant.objects.filter(pk=tenant.pk).update(lifecycle="active", runtime_url="http://h")
+    tenant.refresh_from_db()
+    return tenant

@@ -17,7 +17,7 @@ from tests.support.cluster.running import Cluster
 from tests.support.house import House, home_prepare
 from tests.support.providers.kubernetes.server import provider_folder
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

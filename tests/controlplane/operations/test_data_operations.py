@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -34,25 +34,10 @@ from controlplane.tenants.snapshots.folders import snapshot_folder
 from controlplane.tenants.snapshots.requests import tenant_restore, tenant_snapshot
 from embedded.crashpoints import VARIABLE
 from embedded.processes import processes_marked, wait_until
-from tests.support.house import home_prepare
 from tests.support.people import Person
 
-pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
-
-
-@pytest.fixture
-def person(settings: Any, tmp_path: Path) -> Iterator[Person]:
-    """An owner whose tenants live in a home of their own, with state in files."""
-    owner = home_prepare(settings, tmp_path)
-    yield owner
-    for tenant in Tenant.objects.exclude(lifecycle="deprovisioned"):
-        Operation.objects.filter(tenant=tenant, state__in=states.OPEN).update(state=states.CANCELED)
-        Tenant.objects.filter(pk=tenant.pk).update(labels={}, deletion_protection=False)
-        tenant.refresh_from_db()
-        tenant_delete(principal=owner.principal, tenant=tenant, now=clock.now(), skip_final_snapshot=True)
-        assert run().state == states.SUCCEEDED
-    assert processes_marked(str(tmp_path)) == []
 
 
 def run() -> Operation:
@@ -69,9 +54,9 @@ def succeeded() -> Operation:
     return operation
 
 
-def provision(person: Person, slug: str = "acme", **more: Any) -> Tenant:
+def provision(householder: Person, slug: str = "acme", **more: Any) -> Tenant:
     values = {"slug": slug, "name": slug, "plan": "starter", "target": "local", **more}
-    tenant, _ = tenant_create(principal=person.principal, now=clock.now(), **values)
+    tenant, _ = tenant_create(principal=householder.principal, now=clock.now(), **values)
     succeeded()
     tenant.refresh_from_db()
     return tenant
@@ -86,8 +71,10 @@ def sql(tenant: Tenant, statement: str) -> list[Any]:
         return cursor.fetchall() if cursor.description else []
 
 
-def key_of(person: Person, tenant: Tenant) -> str:
-    issued = tenant_credentials_issue(principal=person.principal, tenant=tenant, name="test", now=clock.now())
+def key_of(householder: Person, tenant: Tenant) -> str:
+    issued = tenant_credentials_issue(
+        principal=householder.principal, tenant=tenant, name="test", now=clock.now()
+    )
     return issued["api_key"]
 
 
@@ -99,8 +86,28 @@ def opens(tenant: Tenant, key: str) -> bool:
     return answer.status_code == 200
 
 
-def snapshot(person: Person, tenant: Tenant) -> Snapshot:
-    operation = tenant_snapshot(principal=person.principal, tenant=tenant, now=clock.now())
+def conversation(tenant: Tenant, key: str) -> str:
+    """A thread with an answer in it."""
+    with httpx.Client(base_url=tenant.runtime_url, headers={"x-api-key": key}, timeout=30) as client:
+        thread: str = client.post("/threads", json={}).raise_for_status().json()["thread_id"]
+        asked = {"messages": [{"role": "user", "content": "What do you know?"}]}
+        body = {"assistant_id": "document_analyst", "input": asked}
+        client.post(f"/threads/{thread}/runs/wait", json=body).raise_for_status()
+        return thread
+
+
+def messages(tenant: Tenant, thread: str) -> list[str]:
+    """What the thread holds, as the runtime's administrator reads it from the sealed checkpoints."""
+    stack = stack_of(tenant_id=tenant.id)
+    assert stack is not None
+    key = decrypt(stack.secret_outputs, context=secret_context(tenant.id))["runtime_admin_key"]
+    address = f"{tenant.runtime_url}/threads/{thread}/state"
+    state = httpx.get(address, headers={"x-api-key": key}, timeout=10).raise_for_status().json()
+    return [str(message["content"]) for message in state["values"]["messages"]]
+
+
+def snapshot(householder: Person, tenant: Tenant) -> Snapshot:
+    operation = tenant_snapshot(principal=householder.principal, tenant=tenant, now=clock.now())
     succeeded()
     return Snapshot.objects.get(operation=operation)
 
@@ -125,11 +132,16 @@ def meanwhile(work: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def test_snapshot_restore_and_a_new_tenant_from_it(person: Person, tmp_path: Path) -> None:
-    tenant = provision(person)
-    old_key = key_of(person, tenant)
-    sql(tenant, "INSERT INTO threads (thread_id, owner) VALUES (gen_random_uuid(), 'then')")
-    taken = snapshot(person, tenant)
+def test_snapshot_restore_and_a_new_tenant_from_it(householder: Person, tmp_path: Path) -> None:
+    tenant = provision(householder)
+    old_key = key_of(householder, tenant)
+    thread = conversation(tenant, old_key)
+    said = messages(tenant, thread)
+    assert said[0] == "What do you know?"
+    unsealed = "SELECT count(*) FROM checkpoint_blobs WHERE type <> 'empty' AND type NOT LIKE 'fh1:%'"
+    assert sql(tenant, unsealed) == [(0,)]
+    sql(tenant, "UPDATE threads SET owner = 'then'")
+    taken = snapshot(householder, tenant)
     assert (taken.state, taken.kind, taken.size_bytes > 1000) == ("complete", "manual", True)
     folder = snapshot_folder(tenant_id=tenant.id, snapshot_id=taken.id)
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -138,8 +150,8 @@ def test_snapshot_restore_and_a_new_tenant_from_it(person: Person, tmp_path: Pat
 
     # A restore overwrites data, so it stops for a person, with a plan that names what is replaced.
     sql(tenant, "UPDATE threads SET owner = 'since'")
-    since_key = key_of(person, tenant)
-    tenant_restore(principal=person.principal, tenant=tenant, now=clock.now())
+    since_key = key_of(householder, tenant)
+    tenant_restore(principal=householder.principal, tenant=tenant, now=clock.now())
     parked = run()
     assert (parked.state, parked.plan_summary["replace"]) == (states.AWAITING_APPROVAL, 3)
     assert "Data would be lost" in parked.approval_reason
@@ -151,9 +163,10 @@ def test_snapshot_restore_and_a_new_tenant_from_it(person: Person, tmp_path: Pat
     # Keys are no part of the past: both open.
     assert opens(tenant, old_key)
     assert opens(tenant, since_key)
+    assert messages(tenant, thread) == said
 
     # The tenant goes; its final snapshot stays, and a new tenant is made from it.
-    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now())
+    tenant_delete(principal=householder.principal, tenant=tenant, now=clock.now())
     gone = succeeded()
     assert steps(gone) == [
         (name, "succeeded") for name in ("plan", "settle", "snapshot", "apply", "record", "verify")
@@ -167,7 +180,7 @@ def test_snapshot_restore_and_a_new_tenant_from_it(person: Person, tmp_path: Pat
     assert not list((tmp_path / "operations").iterdir())
 
     heir, _ = tenant_create(
-        principal=person.principal, slug="globex", name="G", plan="starter", target="local",
+        principal=householder.principal, slug="globex", name="G", plan="starter", target="local",
         restore_from=final.id, now=clock.now(),
     )  # fmt: skip
     assert succeeded().kind == states.PROVISION
@@ -177,7 +190,9 @@ def test_snapshot_restore_and_a_new_tenant_from_it(person: Person, tmp_path: Pat
     assert heir.restore_from is None
     assert sql(heir, "SELECT owner FROM threads") == [("then",)]
     assert not opens(heir, old_key)
-    assert opens(heir, key_of(person, heir))
+    assert opens(heir, key_of(householder, heir))
+    # The snapshot brought what its data was sealed with, though the tenant's own secrets are gone for good.
+    assert messages(heir, thread) == said
     # No key of the tenants is readable in what is kept of them.
     sealed = b"".join(path.read_bytes() for path in (tmp_path / "snapshots").rglob("*") if path.is_file())
     log = b"".join(path.read_bytes() for path in (tmp_path / "logs").rglob("*") if path.is_file())
@@ -187,21 +202,21 @@ def test_snapshot_restore_and_a_new_tenant_from_it(person: Person, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("kind", "worker_dies"), [("snapshot", False), ("restore", True)])
-def test_a_killed_run_is_taken_over_and_finished(person: Person, kind: str, worker_dies: bool) -> None:
-    tenant = provision(person)
+def test_a_killed_run_is_taken_over_and_finished(householder: Person, kind: str, worker_dies: bool) -> None:
+    tenant = provision(householder)
     sql(
         tenant,
         "INSERT INTO threads (thread_id, owner) SELECT gen_random_uuid(), 'then' FROM generate_series(1, 20000)",
     )
     step = "capture" if kind == "snapshot" else "restore"
     if kind == "restore":
-        snapshot(person, tenant)
+        snapshot(householder, tenant)
         sql(tenant, "DELETE FROM threads")
-        tenant_restore(principal=person.principal, tenant=tenant, now=clock.now())
+        tenant_restore(principal=householder.principal, tenant=tenant, now=clock.now())
         approve(run())
         operation = Operation.objects.get(kind="restore")
     else:
-        operation = tenant_snapshot(principal=person.principal, tenant=tenant, now=clock.now())
+        operation = tenant_snapshot(principal=householder.principal, tenant=tenant, now=clock.now())
 
     def kill() -> None:
         deadline = time.monotonic() + 60
@@ -238,14 +253,14 @@ def test_a_killed_run_is_taken_over_and_finished(person: Person, kind: str, work
 
 
 def test_a_canceled_snapshot_leaves_no_files_and_may_be_retried(
-    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    householder: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tenant = provision(person)
+    tenant = provision(householder)
     points = tmp_path / "points"
     points.mkdir()
     (points / "snapshot.cache-read.armed").touch()
     monkeypatch.setenv(VARIABLE, str(points))
-    operation = tenant_snapshot(principal=person.principal, tenant=tenant, now=clock.now())
+    operation = tenant_snapshot(principal=householder.principal, tenant=tenant, now=clock.now())
     reached = points / "snapshot.cache-read.reached"
 
     def cancel() -> None:
@@ -268,15 +283,15 @@ def test_a_canceled_snapshot_leaves_no_files_and_may_be_retried(
     assert [path.name for path in (tmp_path / "snapshots").glob("*/*")] == [str(Snapshot.objects.get().id)]
 
 
-def test_a_damaged_snapshot_is_refused_with_nothing_changed(person: Person) -> None:
-    tenant = provision(person)
+def test_a_damaged_snapshot_is_refused_with_nothing_changed(householder: Person) -> None:
+    tenant = provision(householder)
     sql(tenant, "INSERT INTO threads (thread_id, owner) VALUES (gen_random_uuid(), 'then')")
-    taken = snapshot(person, tenant)
+    taken = snapshot(householder, tenant)
     sql(tenant, "UPDATE threads SET owner = 'since'")
     path = snapshot_folder(tenant_id=tenant.id, snapshot_id=taken.id) / "postgres.dump"
     content = path.read_bytes()
     path.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
-    tenant_restore(principal=person.principal, tenant=tenant, now=clock.now())
+    tenant_restore(principal=householder.principal, tenant=tenant, now=clock.now())
     refused = run()
     assert refused.error is not None
     assert (refused.state, refused.error["code"]) == (states.FAILED, "snapshot_corrupt")
@@ -285,13 +300,15 @@ def test_a_damaged_snapshot_is_refused_with_nothing_changed(person: Person) -> N
     assert sql(tenant, "SELECT owner FROM threads") == [("since",)]
 
 
-def test_a_deprovision_destroys_nothing_without_a_proven_snapshot(person: Person, tmp_path: Path) -> None:
-    tenant = provision(person)
+def test_a_deprovision_destroys_nothing_without_a_proven_snapshot(
+    householder: Person, tmp_path: Path
+) -> None:
+    tenant = provision(householder)
     sql(tenant, "CREATE TABLE odd (n int)")
     sql(tenant, "INSERT INTO odd VALUES (1)")
     # The owner's own table cannot be read any more: the stores are broken, as far as a snapshot goes.
     sql(tenant, "REVOKE ALL ON odd FROM agents")
-    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now())
+    tenant_delete(principal=householder.principal, tenant=tenant, now=clock.now())
     failed = run()
     tenant.refresh_from_db()
     assert failed.error is not None
@@ -301,21 +318,27 @@ def test_a_deprovision_destroys_nothing_without_a_proven_snapshot(person: Person
     assert tenant.lifecycle == "deprovisioning"
     assert sql(tenant, "SELECT count(*) FROM threads") == [(0,)]
     assert (tmp_path / "tenants" / "acme").exists()
-    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now(), skip_final_snapshot=True)
+    tenant_delete(principal=householder.principal, tenant=tenant, now=clock.now(), skip_final_snapshot=True)
     gone = succeeded()
     assert "Skipped" in gone.steps.get(name="snapshot").detail
 
 
-def test_production_needs_a_second_person_and_a_rejected_deletion_changes_nothing(person: Person) -> None:
-    tenant = provision(person, labels={"environment": "production"})
-    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now())
+def test_production_needs_a_second_person_and_a_rejected_deletion_changes_nothing(
+    householder: Person,
+) -> None:
+    tenant = provision(householder, labels={"environment": "production"})
+    tenant_delete(principal=householder.principal, tenant=tenant, now=clock.now())
     parked = run()
     assert parked.state == states.AWAITING_APPROVAL
     assert "another person" in parked.approval_reason
     key, _ = api_key_create(
-        team_id=person.team.id, name="k", scopes=["admin"], actor=person.principal.actor, now=clock.now()
+        team_id=householder.team.id,
+        name="k",
+        scopes=["admin"],
+        actor=householder.principal.actor,
+        now=clock.now(),
     )
-    for same in (person.principal.actor, f"key:{key.prefix}"):
+    for same in (householder.principal.actor, f"key:{key.prefix}"):
         with pytest.raises(PermissionDenied) as refused:
             approvals.operation_approve(operation=parked, actor=same, now=clock.now())
         assert refused.value.code == "second_person_needed"
@@ -326,7 +349,7 @@ def test_production_needs_a_second_person_and_a_rejected_deletion_changes_nothin
     assert tenant.lifecycle == "active"
     assert httpx.get(f"{tenant.runtime_url}/ready", timeout=5).status_code == 200
 
-    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now())
+    tenant_delete(principal=householder.principal, tenant=tenant, now=clock.now())
     approve(run())
     assert succeeded().kind == states.DEPROVISION
     tenant.refresh_from_db()

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,25 +27,15 @@ from controlplane.operations.reaper import operations_reap
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.services import tenant_create, tenant_delete, tenant_operate
 from embedded.processes import processes_marked
-from tests.support.house import home_prepare
 from tests.support.people import Person
 
-pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 
-@pytest.fixture
-def person(settings: Any, tmp_path: Path) -> Iterator[Person]:
-    """An owner whose tenants live in a home of their own, with state in files."""
-    owner = home_prepare(settings, tmp_path)
-    yield owner
-    for tenant in Tenant.objects.filter(lifecycle__in=("active", "failed", "provisioning", "deprovisioning")):
-        drop(owner, tenant)
-
-
-def provision(person: Person, slug: str = "acme") -> tuple[Tenant, Operation]:
+def provision(householder: Person, slug: str = "acme") -> tuple[Tenant, Operation]:
     return tenant_create(
-        principal=person.principal, slug=slug, name=slug, plan="starter", target="local", now=clock.now()
+        principal=householder.principal, slug=slug, name=slug, plan="starter", target="local", now=clock.now()
     )
 
 
@@ -58,16 +47,16 @@ def run() -> Operation:
     return operation
 
 
-def drop(person: Person, tenant: Tenant) -> None:
+def drop(householder: Person, tenant: Tenant) -> None:
     tenant.refresh_from_db()
     if tenant.lifecycle == "deprovisioned":
         return
-    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now())
+    tenant_delete(principal=householder.principal, tenant=tenant, now=clock.now())
     assert run().state == states.SUCCEEDED
 
 
-def test_provision_then_deprovision(person: Person, tmp_path: Path) -> None:
-    tenant, _ = provision(person)
+def test_provision_then_deprovision(householder: Person, tmp_path: Path) -> None:
+    tenant, _ = provision(householder)
     operation = run()
     tenant.refresh_from_db()
     assert (operation.state, operation.error) == (states.SUCCEEDED, None)
@@ -83,7 +72,7 @@ def test_provision_then_deprovision(person: Person, tmp_path: Path) -> None:
     assert {"state", "step", "resource", "summary"} <= kinds
     assert processes_marked(str(tmp_path / "tenants" / "acme"))
 
-    drop(person, tenant)
+    drop(householder, tenant)
     tenant.refresh_from_db()
     assert (tenant.lifecycle, tenant.slot, tenant.sealed_secrets, tenant.runtime_url) == (
         "deprovisioned",
@@ -95,13 +84,15 @@ def test_provision_then_deprovision(person: Person, tmp_path: Path) -> None:
     named = [path for path in tmp_path.rglob("*acme*") if "state" not in path.relative_to(tmp_path).parts[:1]]
     assert named == []
     # The slug is free again.
-    again, _ = provision(person)
+    again, _ = provision(householder)
     assert again.pk != tenant.pk
     services.operation_cancel(operation=Operation.objects.get(state="queued"), actor="t", now=clock.now())
 
 
-def test_what_is_left_of_a_tenant_stops_the_deprovision_and_is_named(person: Person, tmp_path: Path) -> None:
-    tenant, _ = provision(person)
+def test_what_is_left_of_a_tenant_stops_the_deprovision_and_is_named(
+    householder: Person, tmp_path: Path
+) -> None:
+    tenant, _ = provision(householder)
     assert run().state == states.SUCCEEDED
     folder = tmp_path / "tenants" / "acme"
     orphans: list[subprocess.Popen[bytes]] = []
@@ -115,7 +106,7 @@ def test_what_is_left_of_a_tenant_stops_the_deprovision_and_is_named(person: Per
         orphans.append(subprocess.Popen(["sleep", "300"], env=env, start_new_session=True))
         (folder / "forgotten").mkdir(parents=True)
 
-    tenant_delete(principal=person.principal, tenant=tenant, now=clock.now())
+    tenant_delete(principal=householder.principal, tenant=tenant, now=clock.now())
     thread = threading.Thread(target=plant)
     thread.start()
     stopped = run()
@@ -139,8 +130,8 @@ def test_what_is_left_of_a_tenant_stops_the_deprovision_and_is_named(person: Per
     assert tenant.lifecycle == "deprovisioned"
 
 
-def test_a_provider_failure_half_way_says_what_failed_and_retry_goes_on(person: Person) -> None:
-    tenant, operation = provision(person)
+def test_a_provider_failure_half_way_says_what_failed_and_retry_goes_on(householder: Person) -> None:
+    tenant, operation = provision(householder)
     port = operation.spec["local"]["ports"]["vector_store"]
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -165,8 +156,8 @@ def test_a_provider_failure_half_way_says_what_failed_and_retry_goes_on(person: 
     assert (retried.state, retried.attempt, tenant.lifecycle) == (states.SUCCEEDED, 2, "active")
 
 
-def test_cancel_while_applying_stops_the_engine_and_a_retry_finishes(person: Person) -> None:
-    tenant, operation = provision(person)
+def test_cancel_while_applying_stops_the_engine_and_a_retry_finishes(householder: Person) -> None:
+    tenant, operation = provision(householder)
 
     def cancel() -> None:
         try:
@@ -197,8 +188,8 @@ def test_cancel_while_applying_stops_the_engine_and_a_retry_finishes(person: Per
     assert run().state == states.SUCCEEDED
 
 
-def test_a_killed_runner_is_followed_by_another_that_clears_the_lock(person: Person) -> None:
-    tenant, operation = provision(person)
+def test_a_killed_runner_is_followed_by_another_that_clears_the_lock(householder: Person) -> None:
+    tenant, operation = provision(householder)
 
     def kill() -> None:
         try:
@@ -220,13 +211,13 @@ def test_a_killed_runner_is_followed_by_another_that_clears_the_lock(person: Per
     assert (tenant.lifecycle, tenant.stack.lock_suspect) == ("active", False)
 
 
-def park(person: Person) -> Operation:
+def park(householder: Person) -> Operation:
     """An update of an active tenant whose plan waits for a person."""
     tenant = Tenant.objects.get(slug="acme")
     Tenant.objects.filter(pk=tenant.pk).update(overrides={"cache": {"max_memory_mb": 32}})
     tenant.refresh_from_db()
     tenant_operate(
-        principal=person.principal, tenant=tenant, kind="update", requires_approval=True, now=clock.now()
+        principal=householder.principal, tenant=tenant, kind="update", requires_approval=True, now=clock.now()
     )
     parked = run()
     assert (parked.state, parked.plan_summary["update"] > 0) == (states.AWAITING_APPROVAL, True)
@@ -252,14 +243,14 @@ def state_files(like: dict[str, str]) -> dict[str, str]:
 
 
 def test_an_approval_binds_to_state_config_and_nothing_else_is_applied(
-    person: Person, tmp_path: Path
+    householder: Person, tmp_path: Path
 ) -> None:
-    provision(person)
+    provision(householder)
     assert run().state == states.SUCCEEDED
     stack_file = str(next((tmp_path / "state" / ".pulumi" / "stacks").rglob("acme.json")))
 
     # 1. The state is written by hand, with the plain command's file.
-    operation = park(person)
+    operation = park(householder)
     document = json.loads(Path(stack_file).read_text())
     resources = document["checkpoint"]["latest"]["resources"]
     next(r for r in resources if r["type"] == "local:index:RedisServer")["protect"] = True
@@ -290,10 +281,10 @@ def test_an_approval_binds_to_state_config_and_nothing_else_is_applied(
 
 @pytest.mark.parametrize("signal_first", [None, signal.SIGSTOP], ids=["killed", "paused"])
 def test_a_dead_workers_run_is_taken_over_and_finished(
-    person: Person, signal_first: signal.Signals | None
+    householder: Person, signal_first: signal.Signals | None
 ) -> None:
     """The executor is abandoned in mid-apply, as by kill -9; its runner lives on, or is a paused zombie."""
-    tenant, operation = provision(person)
+    tenant, operation = provision(householder)
     claimed = leases.operation_claim(worker="dying", now=clock.now())
     assert claimed is not None
     execution = _Execution(claimed)
@@ -328,9 +319,9 @@ def test_a_dead_workers_run_is_taken_over_and_finished(
     runner.close()
 
 
-def test_an_operation_with_approval_parks_after_the_plan(person: Person, tmp_path: Path) -> None:
+def test_an_operation_with_approval_parks_after_the_plan(householder: Person, tmp_path: Path) -> None:
     tenant, operation = tenant_create(
-        principal=person.principal,
+        principal=householder.principal,
         slug="acme",
         name="Acme",
         plan="starter",

@@ -17,7 +17,7 @@ from controlplane.tenants.services import tenant_create, tenant_update
 from embedded.processes import processes_marked
 from tests.support.house import House
 
-pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 NO_REDIS = '''
 from stacks.policy.model import Violation, rule

@@ -12,12 +12,16 @@ import redis
 from controlplane.accounts.models import ApiKey
 from controlplane.core import clock
 from controlplane.operations import states
+from controlplane.tenants.models import Tenant
 from controlplane.tenants.rotation import credentials_read
+from controlplane.tenants.runtime_secrets import STORAGE, WEBHOOK
+from controlplane.tenants.runtime_tokens import runtime_token_issue
 from controlplane.tenants.services import tenant_credentials_issue
+from controlplane.tenants.token_keys import BEFORE
 from tests.stacks.test_handover import hammering
 from tests.support.house import House
 
-pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 
 def opens(url: str) -> bool:
@@ -67,6 +71,15 @@ def working(base_url: str, headers: dict[str, str]) -> Iterator[list[str]]:
     print(f"{done[0]} runs")
 
 
+def by_token(house: House, tenant: Tenant) -> int:
+    """What the runtime answers to its administrator's token."""
+    issued = runtime_token_issue(
+        principal=house.owner.principal, tenant=tenant, role=None, user=None, now=clock.now()
+    )
+    bearer = {"Authorization": f"Bearer {issued['token']}"}
+    return httpx.get(f"{tenant.runtime_url}/admin/keys", headers=bearer, timeout=20).status_code
+
+
 def test_a_rotation_under_load_fails_no_request_and_ends_every_old_credential(house: House) -> None:
     tenant = house.tenant()
     issued = tenant_credentials_issue(
@@ -76,6 +89,7 @@ def test_a_rotation_under_load_fails_no_request_and_ends_every_old_credential(ho
     old, sealed, usage_key = house.outputs(tenant), credentials_read(tenant), tenant.usage_key_id
     stores = ("postgres_url", "vector_url", "redis_url")
     assert all(opens(old[name]) for name in stores)
+    assert by_token(house, tenant) == 200
     with (
         hammering(f"{tenant.runtime_url}/ready") as failures,
         working(tenant.runtime_url, headers) as cut,
@@ -97,10 +111,16 @@ def test_a_rotation_under_load_fails_no_request_and_ends_every_old_credential(ho
     assert ApiKey.objects.get(pk=usage_key).revoked_at is not None
     assert ApiKey.objects.get(pk=tenant.usage_key_id).revoked_at is None
     assert (tenant.lifecycle, tenant.health) == ("active", "healthy")
+    assert by_token(house, tenant) == 200
     fresh = credentials_read(tenant)
+    assert [set(each) for each in fresh.pop(BEFORE)] == [{"public"}]
     assert set(fresh) == set(sealed)
     # The seed is for the tenant's life: each generation of passwords is derived from it anew.
     assert fresh.pop("password_seed") == sealed.pop("password_seed")
+    # What data lies sealed under stays; of what signs webhooks the newest is added, and the one before stays good.
+    assert fresh.pop(STORAGE) == sealed.pop(STORAGE)
+    before, after = sealed.pop(WEBHOOK), fresh.pop(WEBHOOK)
+    assert after[1:] == before
     assert not set(fresh.values()) & set(sealed.values())
     tenant_credentials_issue(principal=house.owner.principal, tenant=tenant, name="u", now=clock.now())
     assert house.done(tenant, states.UPDATE).plan_summary["update"] == 0

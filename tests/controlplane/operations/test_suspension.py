@@ -19,7 +19,7 @@ from stacks.providers.local.gpus import gpus_held
 from stacks.providers.local.host import units_boot, units_halt
 from tests.support.house import House
 
-pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from stacks.providers.local.host import units_boot, units_halt
 from tests.stacks.test_handover import hammering
 from tests.support.house import ROOT, House
 
-pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 OLD = "0.0.9"
 

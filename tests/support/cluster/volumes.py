@@ -7,7 +7,6 @@ import threading
 import time
 from typing import Any
 
-import urllib3
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
@@ -19,6 +18,8 @@ DEFAULT_CLASS = "standard"
 IMMEDIATE_CLASS = "immediate"
 
 _POLL_S = 0.15
+#: The client waits for ever otherwise.
+_BOUNDED: dict[str, Any] = {"_request_timeout": 10}
 _SELECTED_NODE = "volume.kubernetes.io/selected-node"
 _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 
@@ -51,25 +52,27 @@ class Provisioner:
             started = time.monotonic()
             try:
                 self._look()
-            except (ApiException, urllib3.exceptions.HTTPError):
-                # The next look sees what this one could not do; a cluster that is gone shows elsewhere.
+            except Exception as error:
+                # The next look sees what this one could not do; a cluster that is gone shows elsewhere. A thread that
+                # ended here would leave every later claim waiting for ever.
+                print(f"volume provisioner: {type(error).__name__}: {str(error)[:300]}", flush=True)
                 self._stopped.wait(_POLL_S)
             self._stopped.wait(max(_POLL_S, 2 * (time.monotonic() - started)))
 
     def _look(self) -> None:
         waiting = {
             each.metadata.name: each.volume_binding_mode == "WaitForFirstConsumer"
-            for each in self._storage.list_storage_class().items
+            for each in self._storage.list_storage_class(**_BOUNDED).items
             if each.provisioner in PLAYED
         }
-        for claim in self._core.list_persistent_volume_claim_for_all_namespaces().items:
+        for claim in self._core.list_persistent_volume_claim_for_all_namespaces(**_BOUNDED).items:
             if claim.status.phase == "Pending" and _is_to_be_served(claim, waiting):
                 self._provision(claim)
-        for volume in self._core.list_persistent_volume().items:
+        for volume in self._core.list_persistent_volume(**_BOUNDED).items:
             ours = (volume.metadata.annotations or {}).get(_PROVISIONED_BY) == PROVISIONER
             released = volume.status.phase == "Released"
             if ours and released and volume.spec.persistent_volume_reclaim_policy == "Delete":
-                self._core.delete_persistent_volume(volume.metadata.name)
+                self._core.delete_persistent_volume(volume.metadata.name, **_BOUNDED)
 
     def _provision(self, claim: Any) -> None:
         name = f"pvc-{claim.metadata.uid}"
@@ -92,7 +95,7 @@ class Provisioner:
             },
         }
         try:
-            self._core.create_persistent_volume(volume)
+            self._core.create_persistent_volume(volume, **_BOUNDED)
         except ApiException as error:
             if error.status != 409:
                 raise
