@@ -5,42 +5,19 @@ One loss, one double, or one write by a woken run fails the benchmark: its zeros
 
 import json
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, Result, single, spread
-from benchmarks.private import BenchmarkError
+from benchmarks.measured import report_of
 from benchmarks.progress import say
 
-ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT_S = 3 * 3600
 
 
 def run() -> Result:
-    folder = Path(tempfile.mkdtemp(prefix="freehold-bench-"))
-    report = folder / "report.jsonl"
-    report.touch()
     say("random kills, zombies and takeovers (tests/crash/measure.py): half an hour and more")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/crash/measure.py"],
-        cwd=ROOT,
-        env={**os.environ, "FREEHOLD_CRASH_REPORT": str(report)},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        # The report is kept: half an hour of kills that held is not thrown away with the one that did not.
-        raise BenchmarkError(
-            f"a crash lost or doubled something; what was measured is in {report}:\n{done.stdout[-3000:]}"
-        )
-    lines: list[dict[str, Any]] = [json.loads(line) for line in report.read_text().splitlines()]
-    shutil.rmtree(folder)
+    text = report_of("tests/crash/measure.py", timeout_s=TIMEOUT_S)
+    lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
     return Result(name="crash", figures=_figures(lines), facts=_facts(lines))
 
 
@@ -67,7 +44,7 @@ def _seconds(kills: list[dict[str, Any]]) -> list[float]:
 
 
 def _share_refused(zombies: list[dict[str, Any]]) -> float:
-    return 100.0 * sum(line["refusals"] > 0 for line in zombies) / max(1, len(zombies))
+    return 100.0 * sum(bool(line["refusals"] > 0) for line in zombies) / max(1, len(zombies))
 
 
 def _facts(lines: list[dict[str, Any]]) -> dict[str, str]:

@@ -24,6 +24,10 @@ class RuntimeConfig(Contract):
     usage_url: str | None = None
 
 
+#: Who signs tokens for runtimes (`iss`), and what a user's id (`sub`) may look like.
+TOKEN_ISSUER = "urn:freehold:control-plane"  # noqa: S105 - a name
+RUNTIME_USER = r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,199}"
+
 #: Tables of the runtime's database that never go back in time with a restore: which keys are good, what was done,
 #: and which usage was reported. A tenant that gets another's data gets none of the first and the last.
 KEYS_TABLE = "api_keys"

@@ -101,8 +101,20 @@ class StackSecrets(Contract):
     usage_token: Annotated[str, Field(repr=False)]
     runtime_admin_key: Annotated[str, Field(repr=False)]
     model_api_key: Annotated[str | None, Field(repr=False)] = None
+    runtime_token_keys: str | None = None
+    """The public keys (JWKS) with which the runtime checks tokens that the control plane signed."""
+    runtime_storage_keys: Annotated[str | None, Field(repr=False)] = None
+    """What the runtime seals its state with, as RUNTIME_ENCRYPTION_KEYS has it."""
+    runtime_webhook_secret: Annotated[str | None, Field(repr=False)] = None
+    """What the runtime signs its webhooks with, as RUNTIME_WEBHOOK_SECRET has it."""
     password_seed: Annotated[str | None, Field(repr=False, min_length=32)] = None
     """From which a program derives the passwords of the parts it makes itself (stacks/components/passwords.py)."""
+
+    def each(self) -> list[str]:
+        """Every secret by itself, for what keeps them out of texts."""
+        keys = [entry.rpartition(":")[2] for entry in (self.runtime_storage_keys or "").split(",")]
+        whole = [value for value in self.model_dump().values() if value]
+        return [*whole, *filter(None, keys), *filter(None, (self.runtime_webhook_secret or "").split(","))]
 
 
 class ComponentOutput(Contract):

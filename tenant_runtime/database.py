@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection, OperationalError, sql
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -24,8 +25,14 @@ LOCK_MIGRATE: Final = 7_203_001
 LOCK_PUSH: Final = 7_203_002
 LOCK_SWEEP: Final = 7_203_003
 LOCK_VECTOR: Final = 7_203_004
-#: First half of the two-part lock every live process holds (see engine/processes.py).
+LOCK_CLAIM: Final = 7_203_005
+LOCK_RESEAL: Final = 7_203_006
+#: First half of the two-part lock every live process holds: for replicas of a version without leases.
 LOCK_PROCESS: Final = 7_203
+
+#: A worker that stops in the middle of a transaction (paused, or cut off) keeps its rows locked no longer than this,
+#: which is less than a run's lease: its successor must not wait for it.
+IDLE_TRANSACTION_MS: Final = 3000
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -58,7 +65,8 @@ async def pool_open(login: Login, size: int, *, prepared: bool = False) -> Async
             "prepare_threshold": 0 if prepared else None,
             "connect_timeout": 5,
         },
-        check=AsyncConnectionPool.check_connection,
+        configure=_configure,
+        check=_check,
     )
     try:
         await pool.open(wait=True, timeout=10)
@@ -71,6 +79,19 @@ async def pool_open(login: Login, size: int, *, prepared: bool = False) -> Async
         yield pool
     finally:
         await pool.close(timeout=5)
+
+
+async def _configure(conn: Connection) -> None:
+    await conn.execute(sql.SQL("SET idle_in_transaction_session_timeout = {}").format(IDLE_TRANSACTION_MS))
+
+
+async def _check(conn: Connection) -> None:
+    """Raises when the server has ended the connection. One system call, not a question to the server each time."""
+    poll = select.poll()
+    poll.register(conn.pgconn.socket, select.POLLIN)
+    if poll.poll(0):
+        # It said something unasked: a notice, or its farewell.
+        await AsyncConnectionPool.check_connection(conn)
 
 
 def migrations_list() -> list[tuple[int, str, str]]:

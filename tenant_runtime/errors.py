@@ -8,17 +8,26 @@ RuntimeFault                     base: code, title, HTTP status, detail
 ├── RequestRefused               the caller must act
 │   ├── Unauthenticated          401
 │   ├── Paused                   402
+│   ├── Forbidden                403
 │   ├── NotFound                 404
 │   ├── Conflict                 409
 │   ├── TooLarge                 413
 │   └── Invalid                  422
 ├── Unavailable                  503: try again, a part is down
+├── StateRefused                 500: a stored row is not what this runtime wrote; the operator must look
+├── LeaseLost                    nobody must act: another worker has the run, this one stops and writes nothing
 └── AgentFault                   a run ends in `error` because of this
     ├── ToolDenied               not on the agent's allow-list
     ├── ToolArgumentsInvalid     arguments do not fit the tool's schema
     ├── ToolFailed               the tool raised or timed out
+    ├── StepOutsideGraph         a model or a tool was called where no step can be recorded
     └── ModelFailed              the model endpoint answered with an error
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tenant_runtime.agents.report import Report
 
 
 class RuntimeFault(Exception):
@@ -44,13 +53,14 @@ class SettingsInvalid(StartRefused):
 
 
 class ManifestInvalid(StartRefused):
-    """Carries every problem found, not only the first."""
+    """Carries the report of every problem found, not only the first."""
 
     code, title = "manifest_invalid", "The agents manifest does not load"
 
-    def __init__(self, manifest: str, problems: list[str]) -> None:
-        super().__init__(f"{manifest}: " + "; ".join(problems))
-        self.problems = problems
+    def __init__(self, report: "Report") -> None:
+        super().__init__(f"{report.manifest}: " + "; ".join(str(problem) for problem in report.problems))
+        self.report = report
+        self.problems = report.problems
 
 
 class DatabaseUnready(StartRefused):
@@ -75,6 +85,12 @@ class Paused(RequestRefused):
         self.hint = hint
 
 
+class Forbidden(RequestRefused):
+    """The key is good and its role may not do this."""
+
+    code, title, status = "forbidden", "The role may not do this", 403
+
+
 class NotFound(RequestRefused):
     code, title, status = "not_found", "Not found", 404
 
@@ -95,6 +111,16 @@ class Unavailable(RuntimeFault):
     code, title, status = "unavailable", "A needed part is unavailable", 503
 
 
+class StateRefused(RuntimeFault):
+    """What lies in the database under a thread was not written by this runtime at that place. Nothing of it is used."""
+
+    code, title = "stored_state_refused", "Stored state is refused"
+
+
+class LeaseLost(RuntimeFault):
+    code, title = "lease_lost", "Another worker has the run"
+
+
 class AgentFault(RuntimeFault):
     code, title = "agent_fault", "The agent failed"
 
@@ -109,6 +135,10 @@ class ToolArgumentsInvalid(AgentFault):
 
 class ToolFailed(AgentFault):
     code, title = "tool_failed", "The tool failed"
+
+
+class StepOutsideGraph(AgentFault):
+    code, title = "step_outside_graph", "A call was made outside of the agent's graph"
 
 
 class ModelFailed(AgentFault):

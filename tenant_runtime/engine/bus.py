@@ -1,7 +1,7 @@
 """Wakes whoever waits for a run: at once inside this process, by LISTEN/NOTIFY from the others.
 
-The same dedicated connection holds this process's advisory lock: while it is held, the process lives, and
-the runs it claimed are its own. When the connection goes, Postgres releases the lock by itself.
+The same dedicated connection holds this process's advisory lock. Replicas of a version without leases take it as
+the sign that the process lives; ours go by leases.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import logging
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final
 
 from psycopg import AsyncConnection, Error, sql
@@ -33,12 +33,13 @@ class Bus:
         self.on_work: Callable[[], None] = lambda: None
         self._login = login
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._following: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def alive(self) -> bool:
-        """Whether this process holds its lock now; without it no run may be claimed."""
+        """Whether messages arrive now; without them no run is claimed."""
         return self._ready.is_set()
 
     async def open(self) -> None:
@@ -58,26 +59,33 @@ class Bus:
         return f"{self.process_lock}:{kind}:{run_id}"
 
     def wake(self, run_id: object) -> None:
-        """Wakes this process's waiters of a run."""
-        for event in self._waiting.get(str(run_id), ()):
+        """Wakes everybody of this process who waits for a run or follows its events."""
+        for waiters in (self._waiting, self._following):
+            for event in waiters.get(str(run_id), ()):
+                event.set()
+
+    def wake_followers(self, run_id: object) -> None:
+        """Wakes those of this process who follow its events: there are new ones, and nothing else has happened."""
+        for event in self._following.get(str(run_id), ()):
             event.set()
 
-    @contextmanager
-    def waiting(self, run_id: object) -> Iterator[asyncio.Event]:
-        """An event set whenever something happens to the run. Subscribe first, then look at the rows."""
-        key, event = str(run_id), asyncio.Event()
-        self._waiting[key].add(event)
-        try:
-            yield event
-        finally:
-            self._waiting[key].discard(event)
-            if not self._waiting[key]:
-                del self._waiting[key]
+    def followed(self, run_id: object) -> bool:
+        """Whether somebody in this process follows its events now."""
+        return str(run_id) in self._following
+
+    def waiting(self, run_id: object) -> AbstractContextManager[asyncio.Event]:
+        """An event set when something has happened to the run itself. Subscribe first, then look at the rows."""
+        return _subscribed(self._waiting, str(run_id))
+
+    def following(self, run_id: object) -> AbstractContextManager[asyncio.Event]:
+        """As `waiting`, and set for each batch of the run's events too."""
+        return _subscribed(self._following, str(run_id))
 
     def _wake_all(self) -> None:
-        for events in list(self._waiting.values()):
-            for event in events:
-                event.set()
+        for waiters in (self._waiting, self._following):
+            for events in list(waiters.values()):
+                for event in events:
+                    event.set()
 
     async def _listen_for_ever(self) -> None:
         while True:
@@ -110,7 +118,21 @@ class Bus:
             return
         if kind == "run":
             self.wake(run_id)
+        elif kind == "events":
+            self.wake_followers(run_id)
         elif kind == "cancel":
             self.on_cancel(run_id)
         elif kind == "work":
             self.on_work()
+
+
+@contextmanager
+def _subscribed(waiters: dict[str, set[asyncio.Event]], key: str) -> Iterator[asyncio.Event]:
+    event = asyncio.Event()
+    waiters[key].add(event)
+    try:
+        yield event
+    finally:
+        waiters[key].discard(event)
+        if not waiters[key]:
+            del waiters[key]

@@ -3,16 +3,32 @@
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Final, NamedTuple
+
+from psycopg import Error
 
 from tenant_runtime.database import Pool
 from tenant_runtime.engine.bus import CHANNEL, Bus
+from tenant_runtime.engine.fence import HELD, Fence
 from tenant_runtime.engine.serial import dumps
 from tenant_runtime.engine.states import EOF_EVENT, TERMINAL
+from tenant_runtime.errors import LeaseLost
 
 #: A waiting stream looks at the rows at least this often, and tells the client it is alive.
 HEARTBEAT_S: Final = 10.0
 _PAGE: Final = 500
+#: While nobody here follows a run, its events are gathered for this long: a statement for each would take longer
+#: than a quick step does.
+GATHER_S: Final = 0.02
+_RETRY_S: Final = 0.5
+#: No second copy of a batch whose answer was lost: only the holder of the lease numbers events.
+_WRITE: Final = f"""
+WITH {HELD},
+written AS (
+    INSERT INTO run_events (run_id, seq, event, data) SELECT %(fence_run)s, given.*
+    FROM held, unnest(%(numbers)s::int[], %(events)s::text[], %(data)s::text[]) AS given ON CONFLICT DO NOTHING)
+SELECT pg_notify(%(channel)s, %(message)s) FROM held"""  # noqa: S608 - two constants
 
 
 class RunEvent(NamedTuple):
@@ -22,14 +38,19 @@ class RunEvent(NamedTuple):
 
 
 class RunLog:
-    """Writes one run's events. `append` never waits; rows are written in batches as they come."""
+    """Writes one run's events under its fence. `append` never waits; rows are written in batches as they come.
 
-    def __init__(self, pool: Pool, bus: Bus, run_id: uuid.UUID) -> None:
-        self._pool, self._bus, self._run_id = pool, bus, run_id
-        self._seq = 0
+    `after` is the number of the run's last event: a successor goes on counting where a lost worker ended.
+    """
+
+    def __init__(self, pool: Pool, bus: Bus, fence: Fence, *, after: int = 0) -> None:
+        self._pool, self._bus, self._fence = pool, bus, fence
+        self._seq = after
         self._buffer: list[RunEvent] = []
         self._more = asyncio.Event()
         self._writing = asyncio.Lock()
+        self._begun = False
+        self._closing = asyncio.Event()
 
     def append(self, event: str, data: object) -> None:
         self._buffer.append(self._next(event, data))
@@ -39,32 +60,64 @@ class RunLog:
         self._seq += 1
         return RunEvent(self._seq, event, dumps(data))
 
-    def last(self, *events: tuple[str, object]) -> list[tuple[int, str, str]]:
-        """Numbers the closing events, for the transaction that ends the run."""
-        return [tuple(self._next(name, data)) for name, data in events]  # type: ignore[misc]
+    def last(self, *events: tuple[str, object]) -> list[RunEvent]:
+        """What is not written yet and the closing events, for the transaction that ends the run."""
+        taken = [*self._buffer, *(self._next(name, data) for name, data in events)]
+        self._buffer = []
+        return taken
 
     async def run(self) -> None:
-        """Writes until cancelled; flush() afterwards."""
+        """Writes until closed, or until the run is another worker's. A database that is away is tried again."""
         while True:
             await self._more.wait()
-            await self.flush()
+            if self._begun and not self._bus.followed(self._fence.run_id):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(GATHER_S):
+                        await self._closing.wait()
+            if self._closing.is_set():
+                return
+            try:
+                await self.flush()
+            except LeaseLost:
+                return
+            except (Error, OSError):
+                await asyncio.sleep(_RETRY_S)
+
+    def close(self) -> None:
+        """Ends `run` after what it is writing now. Cancelling it would cost a cancelled statement for each run."""
+        self._closing.set()
+        self._more.set()
 
     async def flush(self) -> None:
+        """Writes what has come, all or nothing. Raises LeaseLost when the run is another worker's."""
         async with self._writing:
-            batch, self._buffer = self._buffer, []
-            self._more.clear()
+            if not self._closing.is_set():
+                self._more.clear()
+            batch = list(self._buffer)
             if not batch:
                 return
-            async with self._pool.connection() as conn:
-                await conn.execute(
-                    "WITH written AS (INSERT INTO run_events (run_id, seq, event, data) "
-                    "SELECT %s, * FROM unnest(%s::int[], %s::text[], %s::text[])) SELECT pg_notify(%s, %s)",
-                    [
-                        self._run_id, [item.seq for item in batch], [item.event for item in batch],
-                        [item.data for item in batch], CHANNEL, self._bus.message("run", self._run_id),
-                    ],
-                )  # fmt: skip
-            self._bus.wake(self._run_id)
+            try:
+                async with self._pool.connection() as conn:
+                    cursor = await conn.execute(
+                        _WRITE,
+                        self._fence.values()
+                        | {
+                            "numbers": [item.seq for item in batch],
+                            "events": [item.event for item in batch],
+                            "data": [item.data for item in batch],
+                            "channel": CHANNEL,
+                            "message": self._bus.message("events", self._fence.run_id),
+                        },
+                    )
+                    held = await cursor.fetchone()
+            except BaseException:
+                self._more.set()
+                raise
+            if held is None:
+                raise self._fence.lost()
+            del self._buffer[: len(batch)]
+            self._bus.wake_followers(self._fence.run_id)
+            self._begun = True
 
 
 async def events_follow(
@@ -74,7 +127,7 @@ async def events_follow(
 
     None is a heartbeat: nothing happened for a while. Ends quietly when the run is removed.
     """
-    with bus.waiting(run_id) as news:
+    with bus.following(run_id) as news:
         while True:
             news.clear()
             async with pool.connection() as conn:

@@ -19,8 +19,12 @@ OUTCOME: Final[dict[str, str]] = {
 }
 
 LOST_CODE: Final = "worker_lost"
-LOST_DETAIL: Final = (
-    "The process that executed this run ended before the run did (a crash or a restart). "
-    "The thread is kept as of its last finished step; start a new run to go on."
-)
 EOF_EVENT: Final = "end"
+
+
+def lost_detail(attempts: int) -> str:
+    return (
+        f"{attempts} workers in a row ended, or blocked for longer than their lease, while they executed this run; it "
+        "is not tried again. Look into their logs for a crash, a lack of memory or blocking code. The thread is kept "
+        "as of its last finished step; start a new run to go on."
+    )

@@ -7,10 +7,12 @@ from langchain_core.messages import AIMessageChunk, BaseMessage, message_chunk_t
 
 Emit = Callable[[str, object], None]
 
-#: SDK mode -> LangGraph mode. `events` comes from astream_events and has no mode of its own.
+#: SDK mode -> LangGraph mode. `events` comes from astream_events and has no mode of its own; the beginning and the end
+#: of a run, its lifecycle, are in every stream.
 GRAPH_MODE: Final[dict[str, str | None]] = {
     "values": "values", "updates": "updates", "custom": "custom", "debug": "debug", "tasks": "tasks",
     "checkpoints": "checkpoints", "messages": "messages", "messages-tuple": "messages", "events": None,
+    "tools": "tools", "lifecycle": None,
 }  # fmt: skip
 
 

@@ -1,20 +1,19 @@
-"""The front door of every tool call: allow-list, argument check, time limit, log line, usage event."""
+"""The front door of every tool call: allow-list, argument check, time limit, log line. The ledger bills it."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from langgraph.errors import GraphBubbleUp
+from pydantic import BaseModel, ValidationError
 
 from tenant_runtime.errors import RuntimeFault, ToolArgumentsInvalid, ToolDenied, ToolFailed
 from tenant_runtime.gateway.tools import Tool, ToolContext
 
 log = logging.getLogger(__name__)
-
-#: Called after every call that was let through: (tool name, duration in ms).
-Meter = Callable[[str, int], Awaitable[None]]
 
 
 class Gateway:
@@ -27,13 +26,8 @@ class Gateway:
     def specs(self) -> list[dict[str, Any]]:
         return [tool.spec() for tool in self._tools.values()]
 
-    async def call(
-        self, name: str, arguments: str | dict[str, Any], context: ToolContext, *, meter: Meter
-    ) -> dict[str, Any]:
-        """The tool's answer. Raises ToolDenied or ToolArgumentsInvalid before anything ran, ToolFailed after.
-
-        Arguments and answers are never logged: they may quote a user or a document.
-        """
+    def check(self, name: str, arguments: str | dict[str, Any]) -> "CheckedCall":
+        """The call as it may be made. Raises ToolDenied or ToolArgumentsInvalid; nothing ran yet."""
         tool = self._tools.get(name)
         if tool is None:
             log.warning("tool denied", extra={"agent": self._agent, "tool": name[:80]})
@@ -47,24 +41,42 @@ class Gateway:
         except ValidationError as error:
             places = ", ".join(".".join(map(str, item["loc"])) or "arguments" for item in error.errors())
             raise ToolArgumentsInvalid(f"{name}: {places}") from error
-        begun = time.monotonic()
-        outcome = "error"
+        return CheckedCall(tool, checked, self._agent)
+
+
+@dataclass(frozen=True)
+class CheckedCall:
+    tool: Tool
+    arguments: BaseModel
+    agent: str
+
+    async def run(self, context: ToolContext) -> dict[str, Any]:
+        """The tool's answer. Raises the tool's own RuntimeFault, else ToolFailed; the code `tool_timeout` tells that
+        it did not answer in time.
+
+        Arguments and answers are never logged: they may quote a user or a document.
+        """
+        name, begun, outcome = self.tool.name, time.monotonic(), "error"
         try:
-            async with asyncio.timeout(tool.timeout_s):
-                answer = await tool.run(checked, context)
+            async with asyncio.timeout(self.tool.timeout_s):
+                answer = await self.tool.run(self.arguments, context)
             outcome = "ok"
             return answer
         except TimeoutError as error:
             outcome = "timeout"
-            raise ToolFailed(f"{name}: no answer within {tool.timeout_s:g} s", code="tool_timeout") from error
+            raise ToolFailed(
+                f"{name}: no answer within {self.tool.timeout_s:g} s", code="tool_timeout"
+            ) from error
+        except GraphBubbleUp:
+            outcome = "asks"
+            raise
         except RuntimeFault:
             raise
         except Exception as error:
-            raise ToolFailed(f"{name}: {type(error).__name__}") from error
+            raise ToolFailed(f"{name}: {type(error).__name__}", code="tool_crashed") from error
         finally:
             duration = int((time.monotonic() - begun) * 1000)
             log.info(
                 "tool call",
-                extra={"agent": self._agent, "tool": name, "outcome": outcome, "duration_ms": duration},
+                extra={"agent": self.agent, "tool": name, "outcome": outcome, "duration_ms": duration},
             )
-            await meter(name, duration)

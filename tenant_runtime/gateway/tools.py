@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tenant_runtime.database import Pool
 from tenant_runtime.errors import ToolFailed
 from tenant_runtime.gateway.arithmetic import arithmetic_evaluate
 from tenant_runtime.memory.long_term import Embed, LongTermMemory, Passage
@@ -14,10 +15,16 @@ from tenant_runtime.models.offline.words import terms
 
 @dataclass(frozen=True)
 class ToolContext:
-    """What a tool may touch, on the calling agent's account."""
+    """What a tool may touch, on the calling agent's account.
+
+    `idempotency_key` is the same when the same call is made again after a crash: a tool with effects passes it on,
+    as the header `Idempotency-Key` or whatever its callee takes.
+    """
 
     memory: LongTermMemory
     embed: Embed
+    idempotency_key: str
+    database: Pool | None = None
 
 
 class Arguments(BaseModel):
@@ -28,13 +35,19 @@ class Arguments(BaseModel):
 
 @dataclass(frozen=True)
 class Tool:
-    """`run` answers JSON-serialisable data. `description` is what a model reads when it chooses."""
+    """`run` answers JSON-serialisable data. `description` is what a model reads when it chooses.
+
+    A call that was cut off is made again only where the tool says that this does no harm: `read_only` changes
+    nothing, `idempotent` takes effect once for one `idempotency_key`. For others a person is asked.
+    """
 
     name: str
     description: str
     arguments: type[BaseModel]
     run: Callable[[Any, ToolContext], Awaitable[dict[str, Any]]]
     timeout_s: float = 10.0
+    idempotent: bool = False
+    read_only: bool = False
 
     def spec(self) -> dict[str, Any]:
         """The tool as the chat completions API wants it."""
@@ -109,15 +122,19 @@ async def _search_documents(arguments: SearchArguments, context: ToolContext) ->
 TOOLS: Final[dict[str, Tool]] = {
     tool.name: tool
     for tool in (
-        Tool("calculate", "Evaluates an arithmetic expression exactly.", CalculateArguments, _calculate, 2.0),
+        Tool("calculate", "Evaluates an arithmetic expression exactly.", CalculateArguments, _calculate, 2.0,
+             read_only=True),
         Tool(
             "read_document", "Reads a document around the words to find, with its neighbouring passages.",
-            ReadArguments, _read_document,
+            ReadArguments, _read_document, read_only=True,
         ),
         Tool(
             "document_outline", "Outline: the table of contents, headings and sections of a document.",
-            OutlineArguments, _document_outline,
+            OutlineArguments, _document_outline, read_only=True,
         ),
-        Tool("search_documents", "Searches long-term memory by meaning.", SearchArguments, _search_documents),
+        Tool(
+            "search_documents", "Searches long-term memory by meaning.", SearchArguments, _search_documents,
+            read_only=True,
+        ),
     )
 }  # fmt: skip

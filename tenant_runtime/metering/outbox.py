@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from contracts.usage import DATA_TYPES, MODEL_USAGE, RUN_USAGE, STORAGE_USAGE, TOOL_USAGE, UsageEvent
 from tenant_runtime.database import Connection, Pool
@@ -33,49 +34,42 @@ class Outbox:
         )
 
     async def model_call(
-        self,
-        *,
-        run_id: str,
-        place: str,
-        user: str,
-        agent: str,
-        version: str,
-        model: str,
+        self, conn: Connection, *, id_: str, run_id: str, place: str, user: str, agent: str, version: str, model: str,
         usage: TokenUsage,
-        nth: int,
-    ) -> None:
-        """One finished model call; it also counts in the run's row, in the same transaction."""
+    ) -> None:  # fmt: skip
+        """One finished model call, which also counts in the run's row; on the caller's transaction."""
         data = {
             "run_id": run_id, "step": place, "user": user, "agent": agent, "agent_version": version, "model": model,
             "input_tokens": usage.input, "cached_input_tokens": usage.cached_input,
             "cache_write_tokens": usage.cache_write, "output_tokens": usage.output,
             "reasoning_tokens": usage.reasoning,
         }  # fmt: skip
-        async with self._pool.connection() as conn, conn.transaction():
-            await self.write(conn, id_=f"{run_id}:{place}:model:{nth}", type_=MODEL_USAGE, data=data)
-            await conn.execute(
-                "UPDATE runs SET model_calls = model_calls + 1 WHERE run_id::text = %s", [run_id]
-            )
+        await self.write(conn, id_=id_, type_=MODEL_USAGE, data=data)
+        await conn.execute(
+            "UPDATE runs SET model_calls = model_calls + 1 WHERE run_id = %s", [_run_row(run_id)]
+        )
 
     async def tool_call(
-        self, *, run_id: str, place: str, user: str, agent: str, tool: str, duration_ms: int, nth: int
-    ) -> None:
+        self, conn: Connection, *, id_: str, run_id: str, place: str, user: str, agent: str, tool: str,
+        duration_ms: int,
+    ) -> None:  # fmt: skip
         data = {
             "run_id": run_id, "step": place, "user": user, "agent": agent, "tool": tool,
             "cached": False, "duration_ms": duration_ms,
         }  # fmt: skip
-        async with self._pool.connection() as conn, conn.transaction():
-            await self.write(conn, id_=f"{run_id}:{place}:tool:{nth}", type_=TOOL_USAGE, data=data)
-            await conn.execute(
-                "UPDATE runs SET tool_calls = tool_calls + 1 WHERE run_id::text = %s", [run_id]
-            )
+        await self.write(conn, id_=id_, type_=TOOL_USAGE, data=data)
+        await conn.execute(
+            "UPDATE runs SET tool_calls = tool_calls + 1 WHERE run_id = %s", [_run_row(run_id)]
+        )
 
     async def run_end(self, conn: Connection, row: dict[str, Any], *, outcome: str) -> None:
-        """The run's own event, on the connection that ends the run: both are kept or neither."""
-        begun, ended = row["started_at"] or row["created_at"], row["ended_at"]
+        """The run's own event, on the connection that ends the run: both are kept or neither.
+
+        Its duration is what workers executed, over all attempts; time asleep or waiting is nobody's work.
+        """
         data = {
             "run_id": str(row["run_id"]), "user": row["principal"], "agent": row["agent"], "outcome": outcome,
-            "duration_ms": max(0, int((ended - begun).total_seconds() * 1000)),
+            "duration_ms": int(row["spent_s"] * 1000),
             "model_calls": row["model_calls"], "tool_calls": row["tool_calls"],
         }  # fmt: skip
         await self.write(conn, id_=f"{row['run_id']}:run", type_=RUN_USAGE, data=data)
@@ -97,3 +91,11 @@ class Outbox:
             cursor = await conn.execute("SELECT state, count(*) AS n FROM usage_outbox GROUP BY state")
             found = {row["state"]: int(row["n"]) for row in await cursor.fetchall()}
         return {state: found.get(state, 0) for state in ("pending", "delivered", "parked")}
+
+
+def _run_row(run_id: str) -> UUID | None:
+    """None for an account that stands where a run id would: it has no row to count in."""
+    try:
+        return UUID(run_id)
+    except ValueError:
+        return None

@@ -1,19 +1,46 @@
-"""`/admin/*`: for the control plane, with the admin key only (the guard sees to that)."""
+"""`/admin/*`: for the control plane and administrators (the guard sees to that)."""
 
 import uuid
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
-from pydantic import Field
+from fastapi import APIRouter, Query, Response
+from pydantic import AwareDatetime, Field, field_validator
 
+from tenant_runtime.access.audit import audit_read
 from tenant_runtime.access.keys import ApiKey
-from tenant_runtime.service.requests import Body, Caller, InRuntime
+from tenant_runtime.access.principals import Role, user_id_valid
+from tenant_runtime.bodies import Body
+from tenant_runtime.engine.serial import plain
+from tenant_runtime.service.requests import Caller, InRuntime
 
 router = APIRouter(prefix="/admin")
 
 
 class KeyIn(Body):
+    """`user` is whose rows the key sees and makes: give two keys of one person the same. Without it, the key is a
+    user of its own. `expires_at` is a moment with its time zone."""
+
     name: Annotated[str, Field(max_length=100)] = ""
+    role: Role = "user"
+    user: str | None = None
+    expires_at: AwareDatetime | None = None
+
+    @field_validator("user")
+    @classmethod
+    def _nobody_elses(cls, value: str | None) -> str | None:
+        if value is not None and not user_id_valid(value):
+            raise ValueError(
+                "wanted up to 200 letters, digits and any of . _ : @ + -, and no id of the runtime's own"
+            )
+        return value
+
+    @field_validator("expires_at")
+    @classmethod
+    def _to_come(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value <= datetime.now(UTC):
+            raise ValueError("wanted a moment that is still to come")
+        return value
 
 
 def _render(key: ApiKey) -> dict[str, Any]:
@@ -21,7 +48,10 @@ def _render(key: ApiKey) -> dict[str, Any]:
         "id": str(key.id),
         "name": key.name,
         "prefix": key.prefix,
+        "role": key.role,
+        "user": key.user_id,
         "created_at": key.created_at.isoformat(),
+        "expires_at": key.expires_at.isoformat() if key.expires_at else None,
     }
 
 
@@ -30,7 +60,10 @@ async def key_create(
     runtime: InRuntime, caller: Caller, response: Response, body: KeyIn | None = None
 ) -> dict[str, Any]:
     """The key's token is in this answer and nowhere else."""
-    key, token = await runtime.keys.create(name=body.name if body else "", actor=caller.id)
+    wanted = body or KeyIn()
+    key, token = await runtime.keys.create(
+        name=wanted.name, actor=caller.id, role=wanted.role, user_id=wanted.user, expires_at=wanted.expires_at
+    )
     response.headers["Cache-Control"] = "no-store"
     return _render(key) | {"api_key": token}
 
@@ -69,3 +102,15 @@ async def usage_flush(runtime: InRuntime) -> dict[str, Any]:
     """Pushes the outbox now; `pending` is what could not be delivered."""
     counts = await runtime.pusher.flush()
     return {**counts, "last_error": runtime.pusher.last_error if counts["pending"] else None}
+
+
+@router.get("/audit")
+async def audit_list(
+    runtime: InRuntime,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: Annotated[int | None, Query(ge=1)] = None,
+) -> dict[str, Any]:
+    """What was done, newest first. `next` is the `before` of the next page; null at the end."""
+    rows = await audit_read(runtime.pool, limit=limit + 1, before=before)
+    more = len(rows) > limit
+    return {"results": plain(rows[:limit]), "next": rows[limit - 1]["seq"] if more else None}

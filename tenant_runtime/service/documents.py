@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 
+from tenant_runtime.bodies import Body
 from tenant_runtime.memory.long_term import Document
-from tenant_runtime.service.requests import Body, Caller, InRuntime
+from tenant_runtime.service.requests import Caller, InRuntime
 
 router = APIRouter()
 

@@ -1,7 +1,8 @@
 """How a serving process ends without cutting anybody off, and says when it has begun to serve.
 
 On SIGTERM it stops accepting and claiming, answers open connections with `Connection: close`, so that their clients
-come back through the successor, and ends once its runs are over or the time is up. A second SIGTERM hurries it.
+come back through the successor, and ends once its runs are over or the time is up. What runs then goes back to the
+queue, its checkpoint kept, and another worker goes on at once. A second SIGTERM hurries it.
 """
 
 import asyncio
@@ -36,8 +37,8 @@ class Drain:
         self.hurried = False
         self.runtime: Runtime | None = None
 
-    async def over(self) -> None:
-        """Returns when nothing is left to wait for."""
+    async def over(self, *, farewell_s: float = FAREWELL_S) -> None:
+        """Returns when nothing runs here any more: it ended, or was given back."""
         self.begun = True
         if self.runtime is None:
             return
@@ -45,9 +46,20 @@ class Drain:
         begun = time.monotonic()
         deadline = begun + self.runtime.settings.drain_s
         while not self.hurried and time.monotonic() < deadline:
-            if not self.runtime.executor.running and time.monotonic() - begun >= FAREWELL_S:
+            if not self.runtime.executor.running and time.monotonic() - begun >= farewell_s:
                 return
             await asyncio.sleep(_POLL_S)
+        await self.runtime.executor.drain(0)
+
+
+def ready_mark(state_dir: Path | None) -> None:
+    """Leaves `ready` with the main process's pid in the state folder: from now on this process does its work."""
+    if state_dir is None:
+        return
+    parent = multiprocessing.parent_process()
+    mark = state_dir / f"{READY_FILE}.{os.getpid()}"
+    mark.write_text(str(os.getpid() if parent is None else parent.pid))
+    mark.replace(state_dir / READY_FILE)
 
 
 #: The one of this process, for applications that a worker's factory makes.
@@ -70,7 +82,7 @@ class Farewell:
 
 
 class DrainingServer(uvicorn.Server):
-    """Leaves `ready` with the main process's pid in the state folder once it serves."""
+    """Says that it is ready once it serves."""
 
     def __init__(self, config: uvicorn.Config, *, state_dir: Path | None, drain: Drain) -> None:
         super().__init__(config)
@@ -81,13 +93,9 @@ class DrainingServer(uvicorn.Server):
         await super().startup(sockets)
         if not self.started or self._state_dir is None:
             return
-        parent = multiprocessing.parent_process()
-        if parent is None and sockets:
+        if multiprocessing.parent_process() is None and sockets:
             self._offer = Offer(sockets[0], self._state_dir)
-        pid = os.getpid() if parent is None else parent.pid
-        mark = self._state_dir / f"{READY_FILE}.{os.getpid()}"
-        mark.write_text(str(pid))
-        mark.replace(self._state_dir / READY_FILE)
+        ready_mark(self._state_dir)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:

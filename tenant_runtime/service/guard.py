@@ -9,14 +9,12 @@ from psycopg_pool import PoolTimeout
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tenant_runtime.access.keys import Principal
-from tenant_runtime.errors import NotFound, TooLarge, Unavailable
+from tenant_runtime.access.principals import ROLES
+from tenant_runtime.access.rules import rule_of
+from tenant_runtime.errors import Forbidden, NotFound, TooLarge, Unavailable
 from tenant_runtime.runtime import Runtime
 from tenant_runtime.service.problems import fault_problem, unauthenticated
 
-OPEN_PATHS: Final = frozenset({"/live", "/ready"})
-#: Where the admin key is as good as an ordinary one: what the control plane looks at.
-SHARED_PATHS: Final = frozenset({"/info", "/metrics"})
 BODY_LIMIT: Final = 16 * 1024 * 1024
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,100}$")
 
@@ -27,13 +25,6 @@ def token_of(headers: Headers) -> str | None:
         return key.strip()
     scheme, _, value = headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" and value.strip() else None
-
-
-def may_enter(path: str, principal: Principal) -> bool:
-    """Admins have /admin and what they may look at; users have everything else."""
-    if path == "/admin" or path.startswith("/admin/"):
-        return principal.role == "admin"
-    return principal.role == "user" or path in SHARED_PATHS
 
 
 class Guard:
@@ -61,7 +52,9 @@ class Guard:
             refusal = await self._refusal(scope, headers)
         except (OperationalError, PoolTimeout):
             # A key that cannot be looked up is neither good nor bad.
-            refusal = fault_problem(Unavailable("the database does not answer", code="database_unavailable"))
+            refusal = fault_problem(
+                Unavailable("the database does not answer", code="database_unavailable"), scope["path"]
+            )
         if refusal is not None:
             await refusal(scope, receive, send_with_id)
             return
@@ -70,7 +63,8 @@ class Guard:
     async def _refusal(self, scope: Scope, headers: Headers) -> ASGIApp | None:
         """The answer for who may not enter; None lets the request through with its principal."""
         path: str = scope["path"]
-        if path in OPEN_PATHS:
+        rule = rule_of(scope["method"], path)
+        if rule is not None and rule.roles is None:
             return None
         if path.startswith("/admin") and not self._runtime.keys.admin_enabled:
             return fault_problem(
@@ -78,10 +72,17 @@ class Guard:
             )
         token = token_of(headers)
         principal = await self._runtime.keys.principal(token) if token else None
-        if principal is None or not may_enter(path, principal):
-            return unauthenticated()
+        if principal is None:
+            return unauthenticated(path)
+        if rule is None:
+            return fault_problem(NotFound("there is nothing here"), path)
+        if rule.roles is not None and principal.role not in rule.roles:
+            wanted = ", ".join(role for role in ROLES if role in rule.roles)
+            return fault_problem(
+                Forbidden(f"the role {principal.role} may not do this; it takes one of: {wanted}"), path
+            )
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > BODY_LIMIT:
-            return fault_problem(TooLarge(f"bodies end at {BODY_LIMIT} bytes"))
+            return fault_problem(TooLarge(f"bodies end at {BODY_LIMIT} bytes"), path)
         scope.setdefault("state", {})["principal"] = principal
         return None

@@ -96,6 +96,9 @@ async def info(runtime: InRuntime) -> dict[str, Any]:
             "embedding": runtime.model.embedding_model,
             "offline": runtime.model.offline,
         },
+        "reload": None
+        if runtime.reloader is None or runtime.reloader.last is None
+        else runtime.reloader.last.data(),
         "usage_outbox": {**await runtime.outbox.counts(), "last_error": runtime.pusher.last_error},
     }
 
@@ -106,7 +109,7 @@ async def metrics(runtime: InRuntime) -> PlainTextResponse:
     async with runtime.pool.connection() as conn:
         cursor = await conn.execute(
             "SELECT agent, status, count(*) AS n, sum(model_calls) AS m, sum(tool_calls) AS t, "
-            "coalesce(sum(extract(epoch FROM ended_at - started_at)), 0) AS s FROM runs GROUP BY agent, status"
+            "coalesce(sum(spent_s), 0) AS s FROM runs GROUP BY agent, status"
         )
         rows = await cursor.fetchall()
     outbox = await runtime.outbox.counts()
@@ -120,7 +123,7 @@ async def metrics(runtime: InRuntime) -> PlainTextResponse:
             labels = f'agent="{row["agent"]}",status="{row["status"]}"'
             lines.append(f"freehold_runtime_{name}{{{labels}}} {row[column]}")
     lines.append("# TYPE freehold_runtime_queued_runs gauge")
-    lines.append(f"freehold_runtime_queued_runs {await runtime.runs.queued()}")
+    lines.append(f"freehold_runtime_queued_runs {await runtime.leases.queued()}")
     lines.append("# TYPE freehold_runtime_executing gauge")
     lines.append(f"freehold_runtime_executing {runtime.executor.running}")
     lines.append("# TYPE freehold_runtime_usage_events gauge")

@@ -1,11 +1,11 @@
-"""What routes share: the request's runtime and principal, and bodies that refuse the NUL character."""
+"""What routes share: the request's runtime and principal, and whose rows the caller may see."""
 
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ConfigDict, model_validator
 
-from tenant_runtime.access.keys import Principal
+from tenant_runtime.access.principals import Principal
+from tenant_runtime.access.visibility import owner_filter
 from tenant_runtime.runtime import Runtime
 
 
@@ -19,29 +19,16 @@ def _principal(request: Request) -> Principal:
     return found
 
 
+def _owner(request: Request) -> str | None:
+    return owner_filter(_principal(request))
+
+
 InRuntime = Annotated[Runtime, Depends(_runtime)]
 Caller = Annotated[Principal, Depends(_principal)]
+#: Whose threads, runs and items the caller may see; None: everybody's.
+Owner = Annotated[str | None, Depends(_owner)]
 
 
-def nul_inside(value: Any) -> bool:
-    """Whether any string in it holds the character Postgres cannot store."""
-    if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, dict):
-        return any(nul_inside(key) or nul_inside(item) for key, item in value.items())
-    if isinstance(value, list):
-        return any(nul_inside(item) for item in value)
-    return False
-
-
-class Body(BaseModel):
-    """Members a newer client sends and we do not know are ignored, as SDK clients expect."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _storable(cls, value: Any) -> Any:
-        if nul_inside(value):
-            raise ValueError("the NUL character cannot be stored")
-        return value
+def selected(row: dict[str, Any], names: list[str] | None) -> dict[str, Any]:
+    """The members a caller asked for; all of them when it named none."""
+    return row if not names else {name: value for name, value in row.items() if name in names}

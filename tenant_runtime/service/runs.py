@@ -1,54 +1,24 @@
 """Runs on threads and without: create, wait, stream, join, cancel."""
 
+import json
 import uuid
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import Field
 
-from tenant_runtime.access.keys import Principal
-from tenant_runtime.engine.runs import RunWanted
+from tenant_runtime.access.principals import Principal
+from tenant_runtime.bodies import Body
 from tenant_runtime.engine.serial import plain
-from tenant_runtime.engine.states import CancelAction, RunStatus, Strategy
+from tenant_runtime.engine.states import CancelAction, RunStatus
 from tenant_runtime.errors import Invalid, NotFound
 from tenant_runtime.runtime import Runtime
-from tenant_runtime.service.assistants import agent_find
-from tenant_runtime.service.requests import Body, Caller, InRuntime
+from tenant_runtime.service.requests import Caller, InRuntime, Owner, selected
 from tenant_runtime.service.waiting import run_ended, sse_response, wait_response
+from tenant_runtime.starting.requests import RunRequest, StreamMode
+from tenant_runtime.starting.runs import run_start
 
-router = APIRouter()
-
-StreamMode = Literal[
-    "values", "updates", "messages", "messages-tuple", "events", "custom", "debug", "tasks", "checkpoints"
-]
-
-
-class CommandIn(Body):
-    update: dict[str, Any] | list[Any] | None = None
-    resume: Any = None
-    goto: Any = None
-
-
-class RunRequest(Body):
-    assistant_id: str
-    input: Any = None
-    command: CommandIn | None = None
-    config: dict[str, Any] | None = None
-    context: dict[str, Any] | None = None
-    metadata: dict[str, Any] = {}
-    stream_mode: StreamMode | list[StreamMode] = "values"
-    stream_subgraphs: bool = False
-    interrupt_before: Literal["*"] | list[str] | None = None
-    interrupt_after: Literal["*"] | list[str] | None = None
-    checkpoint: dict[str, Any] | None = None
-    checkpoint_id: str | None = None
-    multitask_strategy: Strategy = "enqueue"
-    if_not_exists: Literal["create", "reject"] = "reject"
-    on_disconnect: Literal["cancel", "continue"] = "continue"
-    on_completion: Literal["delete", "keep"] = "delete"
-    after_seconds: Annotated[float, Field(ge=0, le=30 * 86400)] = 0
-    webhook: str | None = None
+router = APIRouter(tags=["runs"])
 
 
 class CancelMany(Body):
@@ -67,39 +37,12 @@ def run_render(row: dict[str, Any]) -> dict[str, Any]:
     return rendered
 
 
-def _wanted(runtime: Runtime, body: RunRequest, caller: Principal) -> RunWanted:
-    agent = agent_find(runtime, body.assistant_id)
-    if body.webhook:
-        raise Invalid("`webhook` is not supported by this version", code="unsupported")
-    modes = body.stream_mode if isinstance(body.stream_mode, list) else [body.stream_mode]
-    kwargs = body.model_dump(
-        include={"input", "config", "context", "stream_subgraphs", "interrupt_before", "interrupt_after"}
-    )
-    kwargs["command"] = body.command.model_dump(exclude_unset=True) if body.command else None
-    kwargs["stream_mode"] = modes
-    kwargs["checkpoint_id"] = body.checkpoint_id or (body.checkpoint or {}).get("checkpoint_id")
-    return RunWanted(
-        agent=agent.entry.name, assistant_id=agent.assistant_id, principal=caller.id, kwargs=kwargs,
-        metadata=body.metadata, strategy=body.multitask_strategy, delay_s=body.after_seconds,
-    )  # fmt: skip
-
-
-async def _create(
+async def _start(
     runtime: Runtime, body: RunRequest, caller: Principal, thread_id: uuid.UUID | None
 ) -> dict[str, Any]:
-    """The pending run, handed to the executor. Runs its strategy displaces are asked to end."""
-    wanted = _wanted(runtime, body, caller)
-    if thread_id is None and body.on_completion == "keep":
-        thread_id = (await runtime.threads.create(thread_id=None, metadata={}, owner=caller.id))["thread_id"]
-    elif thread_id is not None and body.if_not_exists == "create":
-        await runtime.threads.create(
-            thread_id=thread_id, metadata={}, owner=caller.id, if_exists="do_nothing"
-        )
-    run, displaced = await runtime.runs.create(wanted, thread_id=thread_id)
-    for run_id in displaced:
-        await runtime.run_cancel(run_id, "rollback" if body.multitask_strategy == "rollback" else "interrupt")
-    runtime.executor.wake()
-    return run
+    return await run_start(
+        runtime, principal=caller, assistant_ref=body.assistant_id, thread_id=thread_id, request=body
+    )
 
 
 def _place(run: dict[str, Any]) -> str:
@@ -116,7 +59,7 @@ async def run_create(
     response: Response,
     thread_id: uuid.UUID | None = None,
 ) -> dict[str, Any]:
-    run = await _create(runtime, body, caller, thread_id)
+    run = await _start(runtime, body, caller, thread_id)
     response.headers["Content-Location"] = _place(run)
     return run_render(run)
 
@@ -125,7 +68,7 @@ async def run_create(
 async def run_create_batch(
     body: list[RunRequest], runtime: InRuntime, caller: Caller
 ) -> list[dict[str, Any]]:
-    return [run_render(await _create(runtime, item, caller, None)) for item in body]
+    return [run_render(await _start(runtime, item, caller, None)) for item in body]
 
 
 @router.post("/runs/wait")
@@ -133,7 +76,7 @@ async def run_create_batch(
 async def run_wait(
     body: RunRequest, runtime: InRuntime, caller: Caller, thread_id: uuid.UUID | None = None
 ) -> StreamingResponse:
-    run = await _create(runtime, body, caller, thread_id)
+    run = await _start(runtime, body, caller, thread_id)
     return wait_response(runtime, run, place=_place(run), cancel_on_disconnect=body.on_disconnect == "cancel")
 
 
@@ -142,16 +85,22 @@ async def run_wait(
 async def run_stream(
     body: RunRequest, runtime: InRuntime, caller: Caller, thread_id: uuid.UUID | None = None
 ) -> StreamingResponse:
-    run = await _create(runtime, body, caller, thread_id)
+    run = await _start(runtime, body, caller, thread_id)
     return sse_response(runtime, run, place=_place(run), cancel_on_disconnect=body.on_disconnect == "cancel")
 
 
 @router.post("/runs/cancel", status_code=204)
-async def run_cancel_many(body: CancelMany, runtime: InRuntime, action: CancelAction = "interrupt") -> None:
+async def run_cancel_many(
+    body: CancelMany, runtime: InRuntime, owner: Owner, action: CancelAction = "interrupt"
+) -> None:
     if not (body.thread_id or body.run_ids or body.status):
         raise Invalid("name a thread, runs, or a status")
+    if body.thread_id is not None:
+        await runtime.threads.get(body.thread_id, owner=owner)
+    if body.run_ids and await runtime.runs.foreign(body.run_ids, owner=owner):
+        raise NotFound("no such run among these", code="run_not_found")
     rows = await runtime.runs.active(
-        thread_id=body.thread_id, run_ids=body.run_ids, status=body.status or "all"
+        thread_id=body.thread_id, run_ids=body.run_ids, status=body.status or "all", owner=owner
     )
     for row in rows:
         await runtime.run_cancel(row["run_id"], action)
@@ -161,26 +110,35 @@ async def run_cancel_many(body: CancelMany, runtime: InRuntime, action: CancelAc
 async def run_list(
     thread_id: uuid.UUID,
     runtime: InRuntime,
+    owner: Owner,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=1000)] = 10,
     offset: Annotated[int, Query(ge=0)] = 0,
     status: RunStatus | None = None,
+    select: Annotated[list[str] | None, Query()] = None,
 ) -> list[dict[str, Any]]:
-    await runtime.threads.get(thread_id)
+    await runtime.threads.get(thread_id, owner=owner)
     rows = await runtime.runs.of_thread(thread_id, limit=limit + 1, offset=offset, status=status)
     if len(rows) > limit:
         response.headers["X-Pagination-Next"] = str(offset + limit)
-    return [run_render(row) for row in rows[:limit]]
+    shown = [run_render(row) for row in rows[:limit]]
+    if select and "kwargs" in select:
+        shown = [{**one, "kwargs": json.loads(row["kwargs"])} for one, row in zip(shown, rows, strict=False)]
+    return [selected(row, select) for row in shown]
 
 
 @router.get("/threads/{thread_id}/runs/{run_id}")
-async def run_get(thread_id: uuid.UUID, run_id: uuid.UUID, runtime: InRuntime) -> dict[str, Any]:
-    return run_render(await runtime.runs.get(run_id, thread_id))
+async def run_get(
+    thread_id: uuid.UUID, run_id: uuid.UUID, runtime: InRuntime, owner: Owner
+) -> dict[str, Any]:
+    return run_render(await runtime.runs.get(run_id, thread_id, owner=owner))
 
 
 @router.get("/threads/{thread_id}/runs/{run_id}/join")
-async def run_join(thread_id: uuid.UUID, run_id: uuid.UUID, runtime: InRuntime) -> StreamingResponse:
-    run = await runtime.runs.get(run_id, thread_id)
+async def run_join(
+    thread_id: uuid.UUID, run_id: uuid.UUID, runtime: InRuntime, owner: Owner
+) -> StreamingResponse:
+    run = await runtime.runs.get(run_id, thread_id, owner=owner)
     return wait_response(runtime, run, place=_place(run), cancel_on_disconnect=False)
 
 
@@ -189,12 +147,13 @@ async def run_join_stream(
     thread_id: uuid.UUID,
     run_id: uuid.UUID,
     runtime: InRuntime,
+    owner: Owner,
     stream_mode: Annotated[list[StreamMode | Literal[""]] | None, Query()] = None,
     cancel_on_disconnect: bool = False,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> StreamingResponse:
     """From `Last-Event-ID` on, or from the run's first event."""
-    run = await runtime.runs.get(run_id, thread_id)
+    run = await runtime.runs.get(run_id, thread_id, owner=owner)
     # SDK clients send an empty mode for "all of them".
     modes = [mode for mode in stream_mode or [] if mode] or None
     after = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
@@ -213,10 +172,11 @@ async def run_cancel(
     thread_id: uuid.UUID,
     run_id: uuid.UUID,
     runtime: InRuntime,
+    owner: Owner,
     wait: bool = False,
     action: CancelAction = "interrupt",
 ) -> Response:
-    run = await runtime.runs.get(run_id, thread_id)
+    run = await runtime.runs.get(run_id, thread_id, owner=owner)
     if await runtime.run_cancel(run_id, action) is None:
         raise NotFound(f"run {run_id} is over: {run['status']}", code="run_over")
     if wait:
@@ -225,9 +185,9 @@ async def run_cancel(
 
 
 @router.delete("/threads/{thread_id}/runs/{run_id}", status_code=204)
-async def run_delete(thread_id: uuid.UUID, run_id: uuid.UUID, runtime: InRuntime) -> None:
+async def run_delete(thread_id: uuid.UUID, run_id: uuid.UUID, runtime: InRuntime, owner: Owner) -> None:
     """An active run is canceled first: its row must not vanish under the task that executes it."""
-    await runtime.runs.get(run_id, thread_id)
+    await runtime.runs.get(run_id, thread_id, owner=owner)
     if await runtime.run_cancel(run_id, "interrupt") is not None:
         await run_ended(runtime, run_id)
     await runtime.runs.delete(run_id)

@@ -1,5 +1,7 @@
 """Runs the application under uvicorn: in this process, or as the factory of several."""
 
+import asyncio
+import json
 import os
 import socket
 from contextlib import AbstractAsyncContextManager
@@ -9,10 +11,12 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
-from tenant_runtime.agents.loading import Agents, agents_load
-from tenant_runtime.errors import StartRefused
+from tenant_runtime.agents.loading import Agents, agents_load, manifest_examine
+from tenant_runtime.agents.recorded import schemas_look
+from tenant_runtime.errors import ManifestInvalid, StartRefused
 from tenant_runtime.logs import logs_configure
-from tenant_runtime.runtime import Runtime, runtime_open
+from tenant_runtime.opening import runtime_open
+from tenant_runtime.runtime import Runtime
 from tenant_runtime.service.app import app_make
 from tenant_runtime.service.draining import PROCESS_DRAIN, DrainingServer, Workers
 from tenant_runtime.service.listener import listener_open, offer_path
@@ -22,10 +26,20 @@ from tenant_runtime.settings import Settings, settings_read
 GRACE_S: Final = 5
 
 
-def runtime_serve(settings: Settings, manifest: Path, host: str, port: int, *, workers: int) -> int:
+def agents_for(settings: Settings, manifest: Path) -> Agents:
+    """The manifest's agents. ManifestInvalid tells also what the database has against those that loaded."""
+    report, agents = manifest_examine(manifest)
+    if report.good:
+        return agents
+    raise ManifestInvalid(report.with_problems(asyncio.run(schemas_look(settings, agents.all()))))
+
+
+def runtime_serve(
+    settings: Settings, manifest: Path, host: str, port: int, *, workers: int, reload: bool = False
+) -> int:
     """Serves until SIGTERM or SIGINT. Raises StartRefused when the runtime cannot open."""
     logs_configure(settings.log_level, settings.tenant, settings.replica)
-    agents = agents_load(manifest)
+    agents = agents_for(settings, manifest)
     listener = _listener(settings, host, port)
     if workers > 1:
         config = uvicorn.Config(
@@ -39,7 +53,7 @@ def runtime_serve(settings: Settings, manifest: Path, host: str, port: int, *, w
     refused: list[StartRefused] = []
 
     def opened() -> AbstractAsyncContextManager[Runtime]:
-        return _Remembering(settings, agents, refused)
+        return _Remembering(settings, agents, refused, manifest if reload else None)
 
     server = DrainingServer(
         uvicorn.Config(
@@ -73,8 +87,10 @@ def _listener(settings: Settings, host: str, port: int) -> socket.socket:
 class _Remembering(AbstractAsyncContextManager[Runtime]):
     """The runtime as a context; keeps a refusal for the command line, because uvicorn only logs it."""
 
-    def __init__(self, settings: Settings, agents: Agents, refused: list[StartRefused]) -> None:
-        self._opened = runtime_open(settings, agents)
+    def __init__(
+        self, settings: Settings, agents: Agents, refused: list[StartRefused], reload_from: Path | None
+    ) -> None:
+        self._opened = runtime_open(settings, agents, reload_from=reload_from)
         self._refused = refused
 
     async def __aenter__(self) -> Runtime:
@@ -94,6 +110,17 @@ def worker_app() -> FastAPI:
     logs_configure(settings.log_level, settings.tenant, settings.replica)
     agents = agents_load(Path(os.environ["RUNTIME_MANIFEST"]))
     return app_make(lambda: runtime_open(settings, agents), PROCESS_DRAIN)
+
+
+def manifest_check(manifest: Path, *, settings: Settings | None, as_json: bool) -> int:
+    """Prints the report a start would refuse with; 0 when it is good, else 1. Writes nothing to the database."""
+    report, agents = manifest_examine(manifest)
+    if settings is not None:
+        report = report.with_problems(asyncio.run(schemas_look(settings, agents.all())))
+    print(json.dumps(report.data(), indent=2) if as_json else report.text())
+    if settings is None and not as_json:
+        print("State schemas were not compared: RUNTIME_DATABASE_URL is not set.")
+    return 0 if report.good else 1
 
 
 def model_serve(host: str, port: int) -> int:

@@ -1,9 +1,12 @@
-"""Answers that last as long as a run: the result when it is there, or its events as they come."""
+"""Answers that last as long as a run: the result when it is there, or its events as they come.
+
+Whoever calls this has found out already that its caller may see the run.
+"""
 
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Collection
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from fastapi.responses import StreamingResponse
@@ -20,23 +23,20 @@ _ALWAYS = frozenset({"metadata", "error", "end"})
 _background: set[asyncio.Task[Any]] = set()
 
 
-async def run_ended(runtime: Runtime, run_id: uuid.UUID, *, within_s: float | None = None) -> Row | None:
-    """The row once the run is over. None when `within_s` passed first, or the run was removed."""
+async def run_ended(runtime: Runtime, run_id: uuid.UUID) -> Row | None:
+    """The row once the run is over, which its agent's limits see to. None when the run was removed."""
     with runtime.bus.waiting(run_id) as news:
         while True:
             news.clear()
             try:
-                row = await runtime.runs.get(run_id)
+                row = await runtime.runs.get(run_id, owner=None)
             except NotFound:
                 return None
             if row["status"] in TERMINAL:
                 return row
-            try:
-                async with asyncio.timeout(within_s or HEARTBEAT_S):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_S):
                     await news.wait()
-            except TimeoutError:
-                if within_s is not None:
-                    return None
 
 
 async def _result(runtime: Runtime, row: Row) -> str:
@@ -46,13 +46,14 @@ async def _result(runtime: Runtime, row: Row) -> str:
     if row["output"] is not None:
         return str(row["output"])
     try:
-        thread = await runtime.threads.get(row["thread_id"])
+        thread = await runtime.threads.get(row["thread_id"], owner=None)
     except NotFound:
         return "{}"
     return dumps((await runtime.checkpoints.state(thread))["values"])
 
 
-def _cancel_later(runtime: Runtime, run_id: uuid.UUID) -> None:
+def cancel_later(runtime: Runtime, run_id: uuid.UUID) -> None:
+    """For a run whose only reader has gone."""
     # The request's own task is being cancelled at this moment, so it cannot wait for the database itself.
     task = asyncio.create_task(runtime.run_cancel(run_id, "interrupt"))
     _background.add(task)
@@ -70,7 +71,7 @@ def wait_response(runtime: Runtime, run: Row, *, place: str, cancel_on_disconnec
                 while True:
                     news.clear()
                     try:
-                        row = await runtime.runs.get(run_id)
+                        row = await runtime.runs.get(run_id, owner=None)
                     except NotFound:
                         over = True
                         yield "{}"
@@ -86,7 +87,7 @@ def wait_response(runtime: Runtime, run: Row, *, place: str, cancel_on_disconnec
                         yield "\n"
         finally:
             if cancel_on_disconnect and not over:
-                _cancel_later(runtime, run_id)
+                cancel_later(runtime, run_id)
 
     headers = {"Content-Location": place, "Location": f"{place}/join", "Cache-Control": "no-store"}
     return StreamingResponse(body(), media_type="application/json", headers=headers)
@@ -125,7 +126,7 @@ def sse_response(
             over = True
         finally:
             if cancel_on_disconnect and not over:
-                _cancel_later(runtime, run_id)
+                cancel_later(runtime, run_id)
 
     headers = {
         "Content-Location": place,

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import tests.tenant_runtime.a2a_alone  # noqa: F401 - before anything loads the application
 from tests.support.services import RunningPostgres, RunningRedis
+from tests.tenant_runtime.access.signing import ISSUER, JWKS
 from tests.tenant_runtime.support import (
     USAGE_TOKEN,
     RuntimeProcess,
@@ -73,6 +75,8 @@ def runtime(
         RUNTIME_REDIS_URL=redis_server.url(),
         RUNTIME_USAGE_URL=sink.url,
         RUNTIME_USAGE_TOKEN=USAGE_TOKEN,
+        RUNTIME_JWT_KEYS=JWKS,
+        RUNTIME_JWT_ISSUER=ISSUER,
     )
     folder = tmp_path_factory.mktemp("runtime")
     with runtime_started(folder, environment, manifest=test_agents) as running:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +23,7 @@ from embedded.ports import free_port
 
 API_KEY = "test-bootstrap-key-0123456789"
 ADMIN_KEY = "test-admin-key-0123456789abc"
+ENCRYPTION_KEYS = "t1:dGVzdC1lbmNyeXB0aW9uLWtleS0wMTIzNDU2Nzg5YWI="
 USAGE_TOKEN = "test-usage-token-0123456789"
 #: Longer than a start ever takes; a machine that is busy with other tests needs it.
 START_S = 90
@@ -60,7 +62,7 @@ def runtime_environment(database_url: str, **more: str) -> dict[str, str]:
         "LC_ALL": "C.UTF-8",
     }
     own = {"RUNTIME_DATABASE_URL": database_url, "RUNTIME_API_KEY": API_KEY, "RUNTIME_ADMIN_KEY": ADMIN_KEY}
-    return base | own | {"RUNTIME_TENANT": "acme"} | more
+    return base | own | {"RUNTIME_TENANT": "acme", "RUNTIME_ENCRYPTION_KEYS": ENCRYPTION_KEYS} | more
 
 
 @contextmanager
@@ -71,10 +73,12 @@ def runtime_started(
     manifest: Path | None = None,
     workers: int = 1,
     until: str = "/ready",
+    arguments: Sequence[str] = (),
 ) -> Iterator[RuntimeProcess]:
     """`python -m tenant_runtime serve` until `until` answers 200; stopped by SIGTERM at the end."""
     port = free_port()
     argv = [sys.executable, "-m", "tenant_runtime", "serve", "--port", str(port), "--workers", str(workers)]
+    argv += arguments
     if manifest is not None:
         argv += ["--manifest", str(manifest)]
     log = folder / f"runtime-{port}.log"
@@ -96,6 +100,62 @@ def runtime_started(
             except subprocess.TimeoutExpired:
                 runtime.kill()
                 raise
+
+
+@dataclass
+class WorkerProcess:
+    """A worker without a port."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid, number)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+@contextmanager
+def worker_started(
+    folder: Path, environment: dict[str, str], *, manifest: Path | None = None
+) -> Iterator[WorkerProcess]:
+    """`python -m tenant_runtime worker` from its ready mark on; stopped by SIGTERM at the end."""
+    state_dir = folder / f"worker-{uuid.uuid4().hex[:8]}"
+    state_dir.mkdir()
+    argv = [sys.executable, "-m", "tenant_runtime", "worker"]
+    if manifest is not None:
+        argv += ["--manifest", str(manifest)]
+    log = state_dir / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            argv, env=environment | {"RUNTIME_STATE_DIR": str(state_dir)}, stdout=output, stderr=output
+        )
+    worker = WorkerProcess(process, log)
+
+    def ready() -> bool:
+        assert process.poll() is None, log.read_text()[-3000:]
+        return (state_dir / "ready").exists()
+
+    try:
+        wait_until(ready, START_S, f"the worker to be ready; log: {log}")
+        assert (state_dir / "ready").read_text() == str(process.pid)
+        yield worker
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                raise
+
+
+def journal_read(path: Path) -> list[dict[str, Any]]:
+    """What agents of steady.py have written down, in order."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def _answers(runtime: RuntimeProcess, path: str) -> bool:

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,7 +64,7 @@ async def test_runs_without_redis_at_all(tmp_path: Path, new_database: Callable[
             assert http.get("/ready").json()["status"] == "ready"
 
 
-async def test_a_crash_loses_no_thread_and_leaves_no_run_running(
+async def test_a_crash_of_the_only_process_loses_no_thread_and_no_run(
     tmp_path: Path, new_database: Callable[[], str], test_agents: Path
 ) -> None:
     environment = runtime_environment(new_database())
@@ -74,47 +72,26 @@ async def test_a_crash_loses_no_thread_and_leaves_no_run_running(
         client = runtime.sdk()
         thread_id = (await client.threads.create(metadata={"kept": True}))["thread_id"]
         await client.runs.wait(thread_id, "slow", input={"steps": 1})
-        lost = await client.runs.create(thread_id, "slow", input={"steps": 1000, "delay": 0.05})
+        cut = await client.runs.create(thread_id, "slow", input={"steps": 30, "delay": 0.05})
         queued = await client.runs.create(thread_id, "slow", input={"steps": 1, "delay": 0})
         await asyncio.sleep(0.5)
-        assert (await client.runs.get(thread_id, lost["run_id"]))["status"] == "running"
+        assert (await client.runs.get(thread_id, cut["run_id"]))["status"] == "running"
         runtime.kill()
     with runtime_started(tmp_path, environment, manifest=test_agents) as runtime:
         client = runtime.sdk()
-        after = await client.runs.get(thread_id, lost["run_id"])
-        assert after["status"] == "error"
-        assert after["error"]["code"] == "worker_lost"
         values = await client.runs.join(thread_id, queued["run_id"])
-        assert values["messages"][0]["content"] == "done after 1"
-        parts = [part async for part in client.runs.join_stream(thread_id, lost["run_id"])]
-        assert [part.event for part in parts[-2:]] == ["error", "end"]
+        assert [message["content"] for message in values["messages"]] == [
+            "done after 1", "done after 30", "done after 1",
+        ]  # fmt: skip
+        assert (await client.runs.get(thread_id, cut["run_id"]))["status"] == "success"
+        parts = [part async for part in client.runs.join_stream(thread_id, cut["run_id"])]
+        assert parts[-1].event == "end"
         assert (await client.threads.get(thread_id))["metadata"]["kept"] is True
         with psycopg.connect(environment["RUNTIME_DATABASE_URL"]) as conn:
-            row = conn.execute(
-                "SELECT body FROM usage_outbox WHERE id = %s", [f"{lost['run_id']}:run"]
-            ).fetchone()
-        assert row is not None
-        assert json.loads(row[0])["data"]["outcome"] == "error"
-
-
-async def test_sigterm_ends_runs_with_a_reason_and_exits_cleanly(
-    tmp_path: Path, new_database: Callable[[], str], test_agents: Path
-) -> None:
-    environment = runtime_environment(new_database(), RUNTIME_DRAIN_S="1")
-    with runtime_started(tmp_path, environment, manifest=test_agents) as runtime:
-        client = runtime.sdk()
-        thread_id = (await client.threads.create())["thread_id"]
-        run = await client.runs.create(thread_id, "slow", input={"steps": 1000, "delay": 0.5})
-        await asyncio.sleep(0.3)
-        begun = time.monotonic()
-        os.kill(runtime.process.pid, signal.SIGTERM)
-        assert runtime.process.wait(15) == 0
-        assert time.monotonic() - begun < 8
-    with psycopg.connect(environment["RUNTIME_DATABASE_URL"]) as conn:
-        found = conn.execute(
-            "SELECT status, error_code FROM runs WHERE run_id = %s", [run["run_id"]]
-        ).fetchone()
-    assert found == ("error", "runtime_stopped")
+            rows = conn.execute(
+                "SELECT body FROM usage_outbox WHERE id = %s", [f"{cut['run_id']}:run"]
+            ).fetchall()
+        assert [json.loads(row[0])["data"]["outcome"] for row in rows] == ["success"]
 
 
 async def test_two_workers_share_one_database(

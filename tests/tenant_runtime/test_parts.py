@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tenant_runtime.gateway.gate import Gateway
 from tenant_runtime.gateway.tools import TOOLS, Arguments, Tool, ToolContext
 from tenant_runtime.logs import JsonFormatter
 from tenant_runtime.memory.chunks import TARGET_CHARACTERS, chunks_cut
+from tenant_runtime.service.listener import listener_open
 from tenant_runtime.settings import PACKAGED_MANIFEST, settings_read
 
 GOOD = {"RUNTIME_DATABASE_URL": "postgresql://u:p@h/d", "RUNTIME_API_KEY": "k" * 20}
@@ -42,6 +44,8 @@ GOOD = {"RUNTIME_DATABASE_URL": "postgresql://u:p@h/d", "RUNTIME_API_KEY": "k" *
         ({"RUNTIME_TENANT": "Bad Name"}, "RUNTIME_TENANT"),
         ({"RUNTIME_USAGE_URL": "https://cp/usage"}, "RUNTIME_USAGE_TOKEN"),
         ({"RUNTIME_USAGE_TOKEN": "secret-token"}, "RUNTIME_USAGE_URL"),
+        ({"RUNTIME_JWT_KEYS": '{"keys": []}'}, "RUNTIME_JWT_KEYS"),
+        ({"RUNTIME_JWT_KEYS": "secret"}, "RUNTIME_JWT_KEYS"),
         ({"RUNTIME_MAX_RUNS": "many"}, "RUNTIME_MAX_RUNS"),
         ({"MODEL_BASE_URL": "http://vllm:8000/v1"}, "MODEL_NAME"),
         ({"RUNTIME_REDIS_URL": "http://h"}, "RUNTIME_REDIS_URL"),
@@ -64,7 +68,13 @@ def test_secrets_come_from_files_and_stay_out_of_repr(tmp_path: Path) -> None:
 
 
 def test_the_packaged_manifest_loads() -> None:
-    assert [agent.entry.name for agent in agents_load(PACKAGED_MANIFEST).all()] == ["document_analyst"]
+    agents = agents_load(PACKAGED_MANIFEST)
+    assert [agent.entry.name for agent in agents.all()] == [
+        "document_analyst",
+        "mail_triager",
+        "price_monitor",
+    ]
+    assert list(agents.triggers) == ["mail"]
 
 
 def test_a_manifest_reports_everything_wrong_at_once(tmp_path: Path) -> None:
@@ -90,7 +100,7 @@ target = "./odd.py:graph"
     )
     with pytest.raises(ManifestInvalid) as refused:
         agents_load(tmp_path / "agents.toml")
-    text = "\n".join(refused.value.problems)
+    text = "\n".join(str(problem) for problem in refused.value.problems)
     for part in (
         "'one': RuntimeError",
         "'two': TypeError",
@@ -188,11 +198,6 @@ async def _break(_: Any, __: ToolContext) -> dict[str, Any]:
 
 
 async def test_the_gateway_lets_through_only_what_is_allowed_and_valid() -> None:
-    metered: list[str] = []
-
-    async def meter(name: str, _: int) -> None:
-        metered.append(name)
-
     tools = {
         **TOOLS,
         "sleep": Tool("sleep", "", Nothing, _sleep, 0.05),
@@ -201,19 +206,18 @@ async def test_the_gateway_lets_through_only_what_is_allowed_and_valid() -> None
     gate = Gateway(tools, ["calculate", "sleep", "break"], agent="tester")
     context: Any = None
     assert [spec["function"]["name"] for spec in gate.specs()] == ["calculate", "sleep", "break"]
-    assert (await gate.call("calculate", '{"expression": "1+1"}', context, meter=meter))["result"] == "2"
+    assert (await gate.check("calculate", '{"expression": "1+1"}').run(context))["result"] == "2"
     for name in ("read_document", "os.system", ""):
         with pytest.raises(ToolDenied):
-            await gate.call(name, {}, context, meter=meter)
+            gate.check(name, {})
     for arguments in ("{}", "[]", "not json", '{"expression": 1}', '{"expression": "1", "more": 2}'):
         with pytest.raises(ToolArgumentsInvalid):
-            await gate.call("calculate", arguments, context, meter=meter)
+            gate.check("calculate", arguments)
     with pytest.raises(ToolFailed, match="no answer within"):
-        await gate.call("sleep", {}, context, meter=meter)
+        await gate.check("sleep", {}).run(context)
     with pytest.raises(ToolFailed) as failed:
-        await gate.call("break", {}, context, meter=meter)
+        await gate.check("break", {}).run(context)
     assert "a secret" not in str(failed.value)
-    assert metered == ["calculate", "sleep", "break"]
 
 
 def test_a_log_line_names_the_place_of_an_error_and_not_its_text() -> None:
@@ -230,3 +234,18 @@ def test_a_log_line_names_the_place_of_an_error_and_not_its_text() -> None:
 
 def test_the_nul_character_does_not_reach_the_database() -> None:
     assert json.loads(dumps({"a\x00": ["b\x00", "\\u0000"]})) == {"a\ufffd": ["b\ufffd", "\\u0000"]}
+
+
+async def test_small_pieces_of_an_answer_leave_at_once() -> None:
+    """With Nagle's algorithm each would wait for the client's delayed acknowledgement of the one before."""
+    delays: asyncio.Queue[int] = asyncio.Queue()
+
+    def accepted(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        delays.put_nowait(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async with await asyncio.start_server(accepted, sock=listener_open("127.0.0.1", 0, None)) as server:
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        assert await asyncio.wait_for(delays.get(), 5) == 1
+        writer.close()

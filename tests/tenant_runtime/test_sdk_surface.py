@@ -17,7 +17,7 @@ async def test_assistants(runtime: RuntimeProcess) -> None:
     assert [row["graph_id"] for row in found] == ["document_analyst"]
     assistant_id = found[0]["assistant_id"]
     assert (await client.assistants.get(assistant_id))["name"] == "document_analyst"
-    assert await client.assistants.count() == 5
+    assert await client.assistants.count() == len(await client.assistants.search(limit=1000)) >= 5
     assert len(await client.assistants.search(limit=2)) == 2
     schemas = await client.assistants.get_schemas(assistant_id)
     assert "messages" in schemas["input_schema"]["properties"]

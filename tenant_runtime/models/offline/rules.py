@@ -1,7 +1,8 @@
 """`offline-rules-1`: what the rules answer. Deterministic, extractive, and it says so when it does not know.
 
 Three shapes of answer, chosen by what the request asks for:
-1. `response_format` json_schema -> an object of that schema, filled with the question's key terms;
+1. `response_format` json_schema -> an object of that schema: texts get the question's key terms, and of several
+   values, or of yes and no, the one whose description shares most words with what was given;
 2. `tools` and something a tool can be called with -> one tool call;
 3. otherwise -> the sentences of the given sources that share most with the question, quoted and cited.
 """
@@ -128,15 +129,40 @@ def _object_fill(schema: dict[str, Any], conversation: Conversation) -> Any:
 def _property_fill(name: str, schema: dict[str, Any], conversation: Conversation) -> Any:
     sum_ = arithmetic_find(conversation.question)
     if schema.get("type") == "boolean":
-        return sum_ is not None and "calc" in name
+        said = set(terms(schema.get("description", "")))
+        return (sum_ is not None and "calc" in name) or bool(said & _given_terms(conversation))
     if schema.get("type") == "array":
         keys = ", ".join(question_terms(conversation)) or "the question"
         steps = [f"search long-term memory for: {keys}"]
         steps.append(f"calculate {sum_}" if sum_ else "read more of the best source")
         return [*steps, "answer with quotations and their sources"]
     if schema.get("type") == "string" and schema.get("enum"):
-        return schema["enum"][0]
+        return _enum_choose(schema, conversation)
     return _object_fill(schema, conversation)
+
+
+def _given_terms(conversation: Conversation) -> set[str]:
+    """The words of the sources; those of the question when there are no sources."""
+    texts = [f"{source.title} {source.text}" for source in conversation.sources] or [conversation.question]
+    return {term for text in texts for term in terms(text)}
+
+
+def _enum_choose(schema: dict[str, Any], conversation: Conversation) -> Any:
+    """The value that shares most words with what was given, by its name and by `value: words;` in the description.
+    None shares any: `other` if that is a value, else the first."""
+    about = {str(value): set(terms(str(value))) for value in schema["enum"]}
+    for part in str(schema.get("description", "")).split(";"):
+        value, _, told = part.partition(":")
+        if value.strip() in about:
+            about[value.strip()] |= set(terms(told))
+    given = _given_terms(conversation)
+    shared, choice = max(
+        ((len(about[str(value)] & given), -place) for place, value in enumerate(schema["enum"])),
+        default=(0, 0),
+    )
+    if not shared:
+        return "other" if "other" in schema["enum"] else schema["enum"][0]
+    return schema["enum"][-choice]
 
 
 def _tool_choose(tools: list[dict[str, Any]], conversation: Conversation) -> Reply | None:

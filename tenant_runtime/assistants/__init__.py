@@ -1,0 +1,1 @@
+"""Assistants made over agents: an agent with a name, configuration and context of its own, in versions."""

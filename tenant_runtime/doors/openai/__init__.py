@@ -1,0 +1,1 @@
+"""The endpoints that clients of OpenAI call: an agent is a model, a thread is a conversation."""
