@@ -132,7 +132,7 @@ def runtime_rows() -> Iterator[tuple[str, ...]]:
 
         return read
 
-    kinds = ("text", "secret", "url", "name", "integer", "choice")
+    kinds = ("text", "secret", "url", "name", "integer", "choice", "origins")
     recorder = type(
         "RecordingReader",
         (settings.Reader,),
@@ -159,6 +159,8 @@ def _runtime_kind(kind: str, name: str, given: tuple[Any, ...], named: dict[str,
             return f"integer {given[1]}-{given[2]}"
         case "choice":
             return "|".join(given[1])
+        case "origins":
+            return "origins such as https://shop.example, with commas between"
         case "name":
             return "lower-case letters, digits and hyphens"
     return kind

@@ -1,7 +1,7 @@
 """/api/v1: credits of a tenant, costs and their import, margins."""
 
 import io
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +34,7 @@ from controlplane.api import ledger_shapes as shapes
 from controlplane.api.base import Api, choice_of
 from controlplane.api.document import IDEMPOTENT, PAGED, SLUG, documented, in_path, query
 from controlplane.api.idempotency import Answer
+from controlplane.api.moments import moment_asked
 from controlplane.api.shapes import page_of
 from controlplane.api.usage import PERIOD
 from controlplane.core import clock
@@ -90,7 +91,7 @@ class TenantCreditsApi(Api):
     )
     def get(self, request: Request, slug: str) -> Response:
         tenant = tenant_get(principal=self.principal, slug=slug)
-        at = _moment(request, "at") or clock.now()
+        at = moment_asked(request.query_params, "at") or clock.now()
         rows, links = self.page(grants_of(tenant_id=tenant.id).filter(created_at__lte=at))
         remaining = grants_remaining(tenant_id=tenant.id, at=at)
         balances = credit_balances(tenant_id=tenant.id, at=at)
@@ -302,17 +303,3 @@ class FleetMarginApi(Api):
 def _period(request: Request) -> tuple[Period, datetime]:
     now = clock.now()
     return period_parse(request.query_params.get("period", now.strftime("%Y-%m"))), now
-
-
-def _moment(request: Request, name: str) -> datetime | None:
-    raw = request.query_params.get(name)
-    if raw is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(raw.replace(" ", "+"))
-        if moment.tzinfo is None:
-            raise ValueError
-        # Postgres refuses offsets that Python takes, such as +21:49.
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValidationFailed.of(name, "must be an RFC 3339 time with an offset") from None

@@ -287,6 +287,18 @@ class TenantCredentialsShape(Shape):
     api_key = CharField(help_text="shown this once")
 
 
+class TenantWebhookSecretShape(Shape):
+    secrets = serializers.ListField(child=CharField(), help_text="newest first; `whsec_` and base64")
+
+
+class RuntimeTokenShape(Shape):
+    runtime_url = serializers.URLField()
+    token = CharField(help_text="a JWT; the runtime takes it as it takes a key")
+    role = CharField()
+    user = CharField(help_text="whose threads and runs it sees")
+    expires_at = serializers.DateTimeField()
+
+
 class TargetShape(Shape):
     key = CharField()
     name = CharField(required=False)

@@ -17,9 +17,11 @@ from controlplane.api import (
     operations,
     period_closes,
     reports,
+    runtime_tokens,
     snapshots,
     tenants,
     usage,
+    webhook_secrets,
 )
 from controlplane.core.failures import not_found
 from controlplane.tenants import states
@@ -35,6 +37,8 @@ urlpatterns = [
     path("tenants/<str:slug>/health", tenants.TenantHealthApi.as_view()),
     path("tenants/<str:slug>/timeline", tenants.TenantTimelineApi.as_view()),
     path("tenants/<str:slug>/credentials", tenants.TenantCredentialsApi.as_view()),
+    path("tenants/<str:slug>/tokens", runtime_tokens.TenantTokensApi.as_view()),
+    path("tenants/<str:slug>/webhook-secret", webhook_secrets.TenantWebhookSecretApi.as_view()),
     path("tenants/<str:slug>/snapshots", snapshots.TenantSnapshotsApi.as_view()),
     path("tenants/<str:slug>/snapshots/<uuid:snapshot_id>", snapshots.TenantSnapshotApi.as_view()),
     path("tenants/<str:slug>/snapshot", snapshots.TenantSnapshotTakeApi.as_view()),

@@ -26,6 +26,7 @@ from controlplane.api.document import IDEMPOTENT, SLUG, documented, query
 from controlplane.api.idempotency import Answer
 from controlplane.api.ingest import MAX_BATCH, envelope_of, events_of_body, ingest
 from controlplane.api.limits import EVENTS
+from controlplane.api.moments import moment_asked
 from controlplane.api.shapes import page_of
 from controlplane.core import clock
 from controlplane.core.errors import CallerError, ValidationFailed
@@ -169,13 +170,13 @@ def _asked(params: Any) -> dict[str, Any]:
     month = period_parse(now.strftime("%Y-%m"))
     return {
         "meter": params.get("meter", ""),
-        "start": _moment(params.get("from"), "from") or month.start,
-        "end": _moment(params.get("to"), "to") or month.end,
+        "start": moment_asked(params, "from") or month.start,
+        "end": moment_asked(params, "to") or month.end,
         "window": params.get("window", "day"),
         "group_by": params.get("group_by"),
         "timezone": params.get("timezone", "UTC"),
         "as_of": now,
-        "known_at": _moment(params.get("known_at"), "known_at"),
+        "known_at": moment_asked(params, "known_at"),
     }
 
 
@@ -249,17 +250,3 @@ class TenantInvoicePreviewApi(Api):
 
 def card_of(tenant: Tenant) -> RateCard:
     return RateCard.model_validate(plans()[tenant.plan].rate_card)
-
-
-def _moment(raw: str | None, name: str) -> Any:
-    from datetime import datetime
-
-    if raw is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(raw.replace(" ", "+"))
-    except ValueError as error:
-        raise ValidationFailed.of(name, "must be an RFC 3339 time") from error
-    if moment.tzinfo is None:
-        raise ValidationFailed.of(name, "must be an RFC 3339 time with an offset")
-    return moment

@@ -1,4 +1,5 @@
-"""`freehold budgets list|set|show|delete` and `freehold reports links create|list|revoke`."""
+"""`freehold budgets list|set|show|delete`, `freehold reports links create|list|revoke` and `freehold reports schedules
+create|list|pause|resume|delete`."""
 
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from controlplane.cli.output import data_console, print_json, print_table, say
 budgets = typer.Typer(no_args_is_help=True)
 reports = typer.Typer(no_args_is_help=True)
 links = typer.Typer(no_args_is_help=True)
+schedules = typer.Typer(no_args_is_help=True)
+reports.add_typer(schedules, name="schedules", help="Reports that are sent by the clock.")
 reports.add_typer(links, name="links", help="Links to a tenant's usage report, for people without a login.")
 
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="Slug; without it, all tenants together")]
@@ -209,3 +212,82 @@ def _shown(body: dict[str, Any]) -> None:
             for each in status["thresholds"]
         ],
     )
+
+
+@schedules.command("create")
+def schedules_create(
+    cadence: Annotated[str, typer.Option(help="`monthly` or `weekly`")] = "monthly",
+    tenant: TenantOption = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="Of the file in the e-mail: pdf, csv or json")
+    ] = "pdf",
+    email: Annotated[list[str] | None, typer.Option(help="Whom to send it to; may be given again")] = None,
+    webhook: Annotated[str | None, typer.Option(help="Where to post it to, signed; an https address")] = None,
+    json_output: JsonFlag = False,
+) -> None:
+    """Send a report by the clock. A webhook's secret is shown once."""
+    body: dict[str, Any] = {"cadence": cadence, "format": format_, "emails": email or []}
+    if tenant is not None:
+        body["tenant"] = tenant
+    if webhook is not None:
+        body["webhook_url"] = webhook
+    made = api_connect().post("report-schedules", body)
+    if json_output:
+        print_json(made)
+        return
+    if made["webhook_secret"]:
+        data_console.print(made["webhook_secret"], markup=False)
+        say("The secret that signs what is posted. It is shown once.")
+    say(f"Schedule {made['id']}: next on {made['next_at'][:10]}.")
+
+
+@schedules.command("list")
+def schedules_list(json_output: JsonFlag = False) -> None:
+    """Reports that are sent by the clock."""
+    rows = list(api_connect().pages("report-schedules", limit=200))
+    if json_output:
+        print_json(rows)
+        return
+    cells = [
+        (
+            row["id"],
+            row["tenant"] or "all tenants",
+            row["cadence"],
+            row["format"],
+            ", ".join([*row["emails"], *([row["webhook_url"]] if row["webhook_url"] else [])]),
+            row["next_at"][:10] if row["active"] else "paused",
+        )
+        for row in rows
+    ]
+    print_table(("id", "of", "cadence", "format", "to", "next"), cells)
+
+
+@schedules.command("pause")
+def schedules_pause(schedule_id: str, json_output: JsonFlag = False) -> None:
+    """Send nothing until it is resumed."""
+    _schedule_switch(schedule_id, active=False, json_output=json_output)
+
+
+@schedules.command("resume")
+def schedules_resume(schedule_id: str, json_output: JsonFlag = False) -> None:
+    """Send again, from the next time on."""
+    _schedule_switch(schedule_id, active=True, json_output=json_output)
+
+
+def _schedule_switch(schedule_id: str, *, active: bool, json_output: bool) -> None:
+    path = f"report-schedules/{segment(schedule_id)}"
+    changed = api_connect().call("PATCH", path, body={"active": active})
+    if json_output:
+        print_json(changed)
+    else:
+        say(f"Next on {changed['next_at'][:10]}." if active else "Paused.")
+
+
+@schedules.command("delete")
+def schedules_delete(schedule_id: str, json_output: JsonFlag = False) -> None:
+    """Delete a schedule."""
+    api_connect().call("DELETE", f"report-schedules/{segment(schedule_id)}")
+    if json_output:
+        print_json({"id": schedule_id, "deleted": True})
+    else:
+        say("Deleted.")

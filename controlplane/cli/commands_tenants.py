@@ -251,6 +251,39 @@ def credentials(slug: str, name: str = "freehold tenants credentials", json_outp
 
 
 @app.command()
+def token(
+    slug: str,
+    role: Annotated[
+        str | None, typer.Option(help="admin, operator, developer, user or auditor; yours if not given")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="For this user of the tenant, and not for yourself")
+    ] = None,
+    json_output: JsonFlag = False,
+) -> None:
+    """Sign a token for a tenant's runtime, good for 15 minutes."""
+    asked = {name: value for name, value in (("role", role), ("user", user)) if value is not None}
+    body = api_connect().post(f"tenants/{segment(slug)}/tokens", asked)
+    if json_output:
+        print_json(body)
+    else:
+        data_console.print(f"{body['runtime_url']}\n{body['token']}", markup=False)
+        say(f"For {body['user']} as {body['role']}, until {body['expires_at']}.")
+
+
+@app.command("webhook-secret")
+def webhook_secret(slug: str, json_output: JsonFlag = False) -> None:
+    """Show what a tenant's runtime signs its webhooks with."""
+    body = api_connect().post(f"tenants/{segment(slug)}/webhook-secret", {})
+    if json_output:
+        print_json(body)
+    else:
+        for secret in body["secrets"]:
+            data_console.print(secret, markup=False)
+        say("The first is the newest; messages are signed with each.")
+
+
+@app.command()
 def refresh(
     slug: str,
     reason: ReasonOption = "",

@@ -37,6 +37,7 @@ SEALED_FIELDS: Final = (
     SealedField("operations.Stack", "secret_outputs", "stack-outputs:{owner}", owner="tenant_id"),
     # The installation's: a final snapshot outlives its tenant, and is restored into another one.
     SealedField("tenants.Snapshot", "sealed_key", "snapshot:{pk}"),
+    SealedField("tenants.Snapshot", "sealed_storage_keys", "snapshot-storage:{pk}"),
     SealedField("core.OutboundEndpoint", "sealed_secret", "outbound-endpoint:{pk}"),
     SealedField("api.IdempotencyRecord", "sealed_answer", "idempotency:{pk}"),
 )

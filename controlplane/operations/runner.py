@@ -342,7 +342,7 @@ def _redactor(job: RunnerJob) -> Redactor:
     from stacks.components.passwords import passwords_known
 
     passphrase = Path(job.env.get("PULUMI_CONFIG_PASSPHRASE_FILE", ""))
-    known = [*job.secrets.model_dump().values(), *map(job.env.get, _SECRET_VARIABLES)]
+    known = [*job.secrets.each(), *map(job.env.get, _SECRET_VARIABLES)]
     known += passwords_known(job.spec, job.secrets)
     if job.data is not None:
         known.append(job.data.key)

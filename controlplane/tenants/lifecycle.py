@@ -22,9 +22,11 @@ from controlplane.tenants.models import Tenant
 from controlplane.tenants.pricing import agreement_finish, agreement_follow
 from controlplane.tenants.probing import looks_take
 from controlplane.tenants.rotation import credentials_read, credentials_settle
+from controlplane.tenants.runtime_secrets import storage_keys_text, webhook_secrets_text
 from controlplane.tenants.snapshots.jobs import data_job_build
 from controlplane.tenants.snapshots.services import snapshot_complete, snapshots_follow
 from controlplane.tenants.stack_spec import stack_spec_of
+from controlplane.tenants.token_keys import token_jwks
 
 VERIFY_DEADLINE_S = 20.0
 #: A cloud's load balancer and the name of its address take minutes to be known.
@@ -140,6 +142,9 @@ def stack_secrets_of(tenant: Tenant) -> StackSecrets:
         usage_token=sealed["usage_token"],
         runtime_admin_key=sealed["runtime_admin_key"],
         model_api_key=settings.MODEL_API_KEY or None,
+        runtime_token_keys=token_jwks(sealed),
+        runtime_storage_keys=storage_keys_text(sealed),
+        runtime_webhook_secret=webhook_secrets_text(sealed),
         password_seed=sealed.get("password_seed"),
     )
 

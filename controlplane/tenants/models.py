@@ -137,6 +137,8 @@ class Snapshot(models.Model):
     manifest_sha256 = models.CharField(max_length=64, blank=True)
     #: The key of its files; gone with the snapshot.
     sealed_key = models.TextField(blank=True)
+    #: Under what the runtime sealed the data in them (runtime_secrets.StorageKey); gone with the snapshot.
+    sealed_storage_keys = models.TextField(blank=True, db_default="", default="")
     created_at = models.DateTimeField()
     completed_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)

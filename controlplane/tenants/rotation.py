@@ -5,6 +5,7 @@ generation to the stack. Doing so again, or after a kill, goes on with the same 
 """
 
 import secrets as token_source
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,9 @@ from controlplane.accounts.roles import USAGE_WRITE
 from controlplane.accounts.services import api_key_create
 from controlplane.core.audit import audit_record
 from controlplane.core.encryption import decrypt, encrypt
+from controlplane.tenants import token_keys
 from controlplane.tenants.models import Tenant
+from controlplane.tenants.runtime_secrets import StorageKey, runtime_secrets_make
 
 #: Admin keys of the runtime that an older process of it may still want.
 EARLIER = "earlier_admin_keys"
@@ -24,14 +27,18 @@ def secrets_context(tenant_id: object) -> str:
 
 
 def credentials_read(tenant: Tenant) -> dict[str, Any]:
-    """{usage_token, runtime_admin_key, password_seed}, and while renewing the earlier admin keys, newest first."""
+    """{usage_token, runtime_admin_key, password_seed, token_key, storage_keys, webhook_secrets}, and while renewing the
+    earlier admin keys and token keys, newest first."""
     return dict(decrypt(tenant.sealed_secrets, context=secrets_context(tenant.id)))
 
 
-def credentials_make(*, tenant: Tenant, actor: str, now: datetime) -> None:
+def credentials_make(
+    *, tenant: Tenant, actor: str, now: datetime, brought: Sequence[StorageKey] = ()
+) -> None:
     """Sets a fresh usage token and admin key on the tenant; the caller saves it, in the same transaction.
 
     The seed of passwords stays the same for the tenant's life: what programs derive from it differs by generation.
+    `brought` are the keys of the data that a new tenant begins with.
     """
     key, token = api_key_create(
         team_id=tenant.team_id,
@@ -46,12 +53,15 @@ def credentials_make(*, tenant: Tenant, actor: str, now: datetime) -> None:
         "usage_token": token,
         "runtime_admin_key": f"fhr_{token_source.token_urlsafe(32)}",
         "password_seed": token_source.token_urlsafe(48),
+        token_keys.CURRENT: token_keys.token_key_make(),
     }
-    if tenant.sealed_secrets:
-        old = credentials_read(tenant)
+    old = credentials_read(tenant) if tenant.sealed_secrets else {}
+    sealed |= runtime_secrets_make(old, brought=brought)
+    if old:
         # A tenant of an earlier release has none; the first rotation gives it one.
         sealed["password_seed"] = old.get("password_seed", sealed["password_seed"])
         sealed[EARLIER] = [old["runtime_admin_key"], *old.get(EARLIER, [])]
+        sealed[token_keys.BEFORE] = token_keys.keys_before(old, now=now)
     _seal(tenant, sealed)
 
 
@@ -71,6 +81,7 @@ def credentials_settle(*, tenant: Tenant, generation: int, actor: str, now: date
     retiring_revoke(tenant=tenant, now=now)
     sealed = credentials_read(tenant)
     sealed.pop(EARLIER, None)
+    sealed[token_keys.BEFORE] = token_keys.keys_settled(sealed.get(token_keys.BEFORE, []))
     _seal(tenant, sealed)
     tenant.retiring_usage_key_ids = []
     tenant.save(update_fields=["retiring_usage_key_ids", "sealed_secrets"])

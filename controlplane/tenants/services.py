@@ -1,6 +1,6 @@
 """Changes to tenants. Each is one transaction: the row, the operation and the audit row, or nothing."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -30,9 +30,10 @@ from controlplane.tenants.pricing import agreement_begin, plan_currency_check
 from controlplane.tenants.releases import release_check, release_demand, release_pin, release_shipped
 from controlplane.tenants.rotation import credentials_make, credentials_renew, retiring_revoke
 from controlplane.tenants.runtime_admin import runtime_admin_post
+from controlplane.tenants.runtime_secrets import StorageKey
 from controlplane.tenants.selectors import tenant_etag
 from controlplane.tenants.snapshots.selectors import snapshot_get
-from controlplane.tenants.snapshots.services import snapshot_hold
+from controlplane.tenants.snapshots.services import snapshot_hold, snapshot_storage_keys
 from controlplane.tenants.stack_spec import stack_spec_of
 from controlplane.tenants.targets import AWS, LOCAL, region_default, snapshots_demand
 from controlplane.tenants.validation import tenant_check
@@ -85,9 +86,12 @@ def tenant_create(
         raise _slug_taken(slug)
     try:
         with transaction.atomic():
+            brought: Sequence[StorageKey] = ()
             if restore_from is not None:
                 snapshots_demand(target, "A restore")
-                snapshot_hold(snapshot_get(principal=principal, snapshot_id=restore_from))
+                snapshot = snapshot_get(principal=principal, snapshot_id=restore_from)
+                snapshot_hold(snapshot)
+                brought = snapshot_storage_keys(snapshot)
             tenant = Tenant(
                 team_id=principal.team_id,
                 restore_from=restore_from,
@@ -105,7 +109,7 @@ def tenant_create(
                 updated_at=now,
             )
             placement_choose(tenant)
-            credentials_make(tenant=tenant, actor=principal.actor, now=now)
+            credentials_make(tenant=tenant, actor=principal.actor, now=now, brought=brought)
             tenant.save(force_insert=True)
             agreement_begin(tenant, actor=principal.actor, now=now)
             operation = operation_create(
@@ -311,7 +315,9 @@ def tenant_credentials_issue(
             else "",
         )
     try:
-        key = str(runtime_admin_post(tenant=tenant, path="keys", body={"name": name})["api_key"])
+        key = str(
+            runtime_admin_post(tenant=tenant, path="keys", body={"name": name, "role": "operator"})["api_key"]
+        )
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise RetryLater(
             f"The runtime of {tenant.slug} did not issue a key ({type(error).__name__}).",

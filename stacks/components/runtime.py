@@ -19,6 +19,9 @@ class RuntimeArgs:
     admin_key: pulumi.Output[str]
     usage_token: pulumi.Output[str]
     model_api_key: pulumi.Output[str] | None
+    token_keys: pulumi.Output[str] | None
+    storage_keys: pulumi.Output[str] | None
+    webhook_secret: pulumi.Output[str] | None
     gpus: pulumi.Output[list[dict[str, Any]]] | None
     """None while suspended: the GPUs are given back only after the process has ended."""
     suspended: bool = False
@@ -62,6 +65,9 @@ class LocalRuntime(pulumi.ComponentResource):
                 "admin_key": args.admin_key,
                 "usage_token": args.usage_token,
                 "model_api_key": args.model_api_key,
+                "token_keys": args.token_keys,
+                "storage_keys": args.storage_keys,
+                "webhook_secret": args.webhook_secret,
             },
             pulumi.ResourceOptions(parent=self),
         )

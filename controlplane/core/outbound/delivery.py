@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from standardwebhooks.webhooks import Webhook
 
+from contracts.destinations import AddressRefused, Resolve, destination_of, system_resolve
 from controlplane.core.errors import FreeholdError
-from controlplane.core.outbound.addresses import AddressRefused, Resolve, destination_of, system_resolve
 from controlplane.core.outbound.models import EMAIL, OutboundMessage
 from controlplane.core.outbound.services import (
     endpoint_secret,

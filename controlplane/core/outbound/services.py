@@ -12,9 +12,10 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.db.models import F
 
+from contracts.destinations import Policy
 from controlplane.core.clock import moment_text
 from controlplane.core.encryption import decrypt, encrypt
-from controlplane.core.outbound.addresses import Policy, url_check
+from controlplane.core.outbound.addresses import url_check
 from controlplane.core.outbound.models import (
     DELIVERED,
     EMAIL,

@@ -20,6 +20,8 @@ from controlplane.core.errors import Conflict
 from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
 from controlplane.tenants.models import Snapshot, Tenant
+from controlplane.tenants.rotation import credentials_read
+from controlplane.tenants.runtime_secrets import STORAGE, StorageKey, storage_keys_named
 from controlplane.tenants.snapshots import states
 from controlplane.tenants.snapshots.folders import (
     folder_remove,
@@ -36,9 +38,21 @@ def key_context(snapshot_id: UUID) -> str:
     return f"snapshot:{snapshot_id}"
 
 
+def storage_context(snapshot_id: UUID) -> str:
+    return f"snapshot-storage:{snapshot_id}"
+
+
 def snapshot_key(snapshot: Snapshot) -> str:
     """The key of its files, in base64. Raises OperatorError when it cannot be opened."""
     return str(decrypt(snapshot.sealed_key, context=key_context(snapshot.pk)))
+
+
+def snapshot_storage_keys(snapshot: Snapshot) -> list[StorageKey]:
+    """What another tenant needs to read its data; none for a snapshot of a tenant that did not seal."""
+    if not snapshot.sealed_storage_keys:
+        return []
+    keys: list[StorageKey] = decrypt(snapshot.sealed_storage_keys, context=storage_context(snapshot.pk))
+    return storage_keys_named(keys, snapshot.tenant.slug)
 
 
 def snapshot_create(
@@ -55,6 +69,9 @@ def snapshot_create(
     )
     key = base64.b64encode(os.urandom(32)).decode()
     snapshot.sealed_key = encrypt(key, context=key_context(snapshot.pk))
+    # Not under the tenant's data key, which ends with the tenant: a snapshot may outlive it.
+    if storage := credentials_read(tenant).get(STORAGE):
+        snapshot.sealed_storage_keys = encrypt(storage, context=storage_context(snapshot.pk))
     snapshot.save(force_insert=True)
     return snapshot
 
@@ -157,7 +174,7 @@ def _remove(snapshot: Snapshot, state: str, *, actor: str, now: datetime) -> Non
             hint="Wait for that operation, or cancel it.",
         )
     moved = Snapshot.objects.filter(pk=snapshot.pk, state__in=states.ALLOWED_FROM[state]).update(
-        state=state, sealed_key="", removed_at=now
+        state=state, sealed_key="", sealed_storage_keys="", removed_at=now
     )
     if moved != 1:
         raise Conflict(f"The snapshot is {snapshot.state}.", code="snapshot_gone")

@@ -37,6 +37,9 @@ _FILES = {
     "admin_key": "RUNTIME_ADMIN_KEY_FILE",
     "usage_token": "RUNTIME_USAGE_TOKEN_FILE",
     "model_api_key": "MODEL_API_KEY_FILE",
+    "token_keys": "RUNTIME_JWT_KEYS_FILE",
+    "storage_keys": "RUNTIME_ENCRYPTION_KEYS_FILE",
+    "webhook_secret": "RUNTIME_WEBHOOK_SECRET_FILE",
 }
 
 
@@ -164,6 +167,7 @@ class ClusterRuntime(pulumi.ComponentResource):
             "PYTHONUNBUFFERED": "1",
             "HOME": "/tmp",  # noqa: S108 - the pod's own, an emptyDir
             "RUNTIME_TENANT": site.slug,
+            "RUNTIME_PUBLIC_URL": self.url,
             "RUNTIME_DRAIN_S": str(_DRAIN_S),
             "MODEL_NAME": self._args.model or config.model,
             **self._args.environment,

@@ -119,6 +119,13 @@ class ClusterTenant:
             "admin_key": pulumi.Output.secret(secrets.runtime_admin_key),
             "usage_token": pulumi.Output.secret(secrets.usage_token),
         }
+        for name, value in (
+            ("token_keys", secrets.runtime_token_keys),
+            ("storage_keys", secrets.runtime_storage_keys),
+            ("webhook_secret", secrets.runtime_webhook_secret),
+        ):
+            if value:
+                found[name] = pulumi.Output.secret(value)
         if self.vectors.api_key is not None:
             found["vector_api_key"] = self.vectors.api_key
         if self.model is not None:

@@ -73,7 +73,17 @@ class RedisInputs(UnitInputs):
 
 class RuntimeInputs(UnitInputs):
     SECRETS = frozenset(
-        {"database_url", "redis_url", "vector_url", "admin_key", "usage_token", "model_api_key"}
+        {
+            "database_url",
+            "redis_url",
+            "vector_url",
+            "admin_key",
+            "usage_token",
+            "model_api_key",
+            "token_keys",
+            "storage_keys",
+            "webhook_secret",
+        }
     )
 
     version: str
@@ -95,6 +105,9 @@ class RuntimeInputs(UnitInputs):
     admin_key: Secret = None
     usage_token: Secret = None
     model_api_key: Secret = None
+    token_keys: Secret = None
+    storage_keys: Secret = None
+    webhook_secret: Secret = None
 
 
 class RetirementInputs(Inputs):

@@ -39,6 +39,9 @@ SECRET_VARIABLES = {
     "admin_key": "RUNTIME_ADMIN_KEY_FILE",
     "usage_token": "RUNTIME_USAGE_TOKEN_FILE",
     "model_api_key": "MODEL_API_KEY_FILE",
+    "token_keys": "RUNTIME_JWT_KEYS_FILE",
+    "storage_keys": "RUNTIME_ENCRYPTION_KEYS_FILE",
+    "webhook_secret": "RUNTIME_WEBHOOK_SECRET_FILE",
 }
 
 #: The file in which a process says that it serves, and how long it may drain: the runtime's own limit is 25 s.

@@ -144,9 +144,12 @@ def test_enterprise_is_protected_from_the_start(owner: Person) -> None:
 def test_no_secret_in_any_answer(acme: Acme, owner: Person) -> None:
     from controlplane.core.encryption import decrypt
     from controlplane.tenants.rotation import secrets_context
+    from controlplane.tenants.runtime_secrets import STORAGE, WEBHOOK
 
     tenant, operation = acme
-    secrets = decrypt(tenant.sealed_secrets, context=secrets_context(tenant.id)).values()
+    sealed = decrypt(tenant.sealed_secrets, context=secrets_context(tenant.id))
+    secrets = [value for value in sealed.values() if isinstance(value, str)]
+    secrets += [sealed[STORAGE][0]["key"], *sealed[WEBHOOK]]
     paths = [
         "/tenants",
         "/tenants/acme",

@@ -90,6 +90,28 @@ def test_links_are_made_listed_and_ended(freehold: Any) -> None:
     assert row["state"] == "revoked"
 
 
+def test_schedules_are_made_paused_and_deleted(freehold: Any) -> None:
+    made = freehold(
+        "reports", "schedules", "create", "--tenant", "acme", "--cadence", "weekly", "--format", "csv",
+        "--email", "a@example.com", "--webhook", "https://hooks.example.com/in", "--json",
+    )  # fmt: skip
+    assert (made["tenant"], made["cadence"], made["active"]) == ("acme", "weekly", True)
+    assert made["webhook_secret"].startswith("whsec_")
+    listed = freehold("reports", "schedules", "list").stdout
+    assert made["id"][:8] in listed
+    assert "whsec_" not in listed
+    assert not freehold("reports", "schedules", "pause", made["id"], "--json")["active"]
+    assert "Next on" in freehold("reports", "schedules", "resume", made["id"]).output
+    assert freehold("reports", "schedules", "delete", made["id"], "--json")["deleted"]
+    assert freehold("reports", "schedules", "list", "--json") == []
+    assert (
+        "whsec_" in freehold("reports", "schedules", "create", "--webhook", "https://a.example.com/").stdout
+    )
+    assert "cadence" in str(
+        freehold("reports", "schedules", "create", "--cadence", "daily", "--email", "a@b.co").exception
+    )
+
+
 def test_the_report_of_all_tenants(freehold: Any, tmp_path: Any) -> None:
     report = freehold("usage", "report", "--all", "--json")
     assert [row["tenant"] for row in report["tenants"]] == ["acme"]

@@ -10,7 +10,7 @@ from django.apps import apps
 from contracts.stack import StackSpec
 from controlplane.core import clock
 from controlplane.core.models import AuditEvent
-from controlplane.operations import leases, states, transitions
+from controlplane.operations import leases, transitions
 from controlplane.operations.models import Operation, Stack
 from controlplane.operations.record import stack_record_partial
 from controlplane.tenants.models import Tenant
@@ -36,12 +36,8 @@ def home(settings: Any, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def active(home: Path, acme: Acme) -> Tenant:
-    tenant, operation = acme
-    Operation.objects.filter(pk=operation.pk).update(state=states.SUCCEEDED)
-    Tenant.objects.filter(pk=tenant.pk).update(lifecycle="active", runtime_url="http://h")
-    tenant.refresh_from_db()
-    return tenant
+def active(home: Path, active: Tenant) -> Tenant:
+    return active
 
 
 def test_known_are_the_shipped_one_and_what_is_installed_newest_first(home: Path) -> None:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from contracts.stack import StackSpec
 from controlplane.accounts.models import ApiKey
 from controlplane.core import clock
@@ -17,15 +15,6 @@ from tests.support.people import Person
 
 Acme = tuple[Tenant, Operation]
 ERROR = {"code": "pulumi_failed", "title": "x", "detail": "", "hint": ""}
-
-
-@pytest.fixture
-def active(acme: Acme) -> Tenant:
-    tenant, operation = acme
-    Operation.objects.filter(pk=operation.pk).update(state=states.SUCCEEDED)
-    Tenant.objects.filter(pk=tenant.pk).update(lifecycle="active", runtime_url="http://h")
-    tenant.refresh_from_db()
-    return tenant
 
 
 def rotate(owner: Person) -> Any:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from contracts.destinations import AddressRefused, Policy, destination_of
 from controlplane.core.errors import ValidationFailed
-from controlplane.core.outbound.addresses import AddressRefused, Policy, destination_of, url_check
+from controlplane.core.outbound.addresses import url_check
 
 STRICT = Policy()
 PUBLIC = "93.184.215.14"
@@ -17,7 +18,8 @@ PUBLIC = "93.184.215.14"
         "255.255.255.255", "224.0.0.1", "240.0.0.1", "192.0.2.1", "198.18.0.1", "::1", "::", "fe80::1",
         "fe80::1%eth0", "fc00::1", "fd12:3456::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
         "64:ff9b::7f00:1", "64:ff9b:1::a00:1", "2002:7f00:1::", "2002:a00:1::1", "2001:db8::1",
-        "2001:0:4136:e378:8000:63bf:80ff:fffe",
+        "2001:0:4136:e378:8000:63bf:80ff:fffe", "::127.0.0.1", "fec0::1", "5f00::1", "3fff::1", "168.63.129.16",
+        "192.88.99.1", "2002:a9fe:a9fe::", "64:ff9b::a9fe:a9fe", "100.100.100.200", "fd00:ec2::254",
     ],
 )  # fmt: skip
 def test_a_name_that_leads_inside_is_refused(address: str) -> None:
@@ -67,6 +69,12 @@ def test_the_connection_goes_to_the_address_that_was_checked() -> None:
     )  # fmt: skip
     plain = destination_of("https://hooks.example.com", policy=STRICT, resolve=resolve)
     assert (plain.url, plain.host_header) == (f"https://{PUBLIC}:443/", "hooks.example.com")
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:4700::1111", "2001:4860:4860::8888"])
+def test_public_addresses_of_both_kinds_pass(address: str) -> None:
+    found = destination_of("https://hooks.example.com/x", policy=STRICT, resolve=lambda *_: [address])
+    assert found.address == address
 
 
 def test_the_installation_may_allow_more() -> None:
