@@ -1,10 +1,11 @@
 """What the engine's events of a preview say of the planned resources, however they were had. Pure; knows no SDK."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from contracts.planned import PlannedResource, ResourceOp
+from contracts.planned import SECRET, PlannedResource, ResourceOp
 
 #: Engine operations, by what they mean to an operator. Replacement steps count once, at `replace`.
 OPS: Mapping[str, ResourceOp] = {
@@ -19,6 +20,9 @@ OPS: Mapping[str, ResourceOp] = {
     "read": "read",
     "refresh": "refresh",
 }
+
+#: One piece of a property path: a quoted key, an index, or a name.
+_PIECE: Final = re.compile(r"""\["([^"]*)"\]|\[(\d+)\]|([^.\[\]]+)""")
 
 
 def urn_parts(urn: str) -> tuple[str, str]:
@@ -42,7 +46,7 @@ class PlanRows:
     rows: list[dict[str, Any]] = field(default_factory=list)
     planned: dict[str, PlannedResource] = field(default_factory=dict)
 
-    def add(self, metadata: Any) -> list[dict[str, str]]:
+    def add(self, metadata: Any) -> list[dict[str, Any]]:
         """Takes in the metadata of one planned step; its changed properties."""
         op = op_of(metadata)
         if op is None:
@@ -65,12 +69,37 @@ class PlanRows:
         )
 
 
-def _diffs(metadata: Any) -> list[dict[str, str]]:
+def _diffs(metadata: Any) -> list[dict[str, Any]]:
     """Changed properties; values stay out, since a plan is read by more people than secrets are."""
     detailed: Mapping[str, Any] = getattr(metadata, "detailed_diff", None) or {}
-    if detailed:
-        return [
-            {"path": path, "kind": str(getattr(diff.diff_kind, "value", diff.diff_kind))}
-            for path, diff in sorted(detailed.items())
-        ]
-    return [{"path": path, "kind": "update"} for path in (getattr(metadata, "diffs", None) or [])]
+    kinds = {path: str(getattr(diff.diff_kind, "value", diff.diff_kind)) for path, diff in detailed.items()}
+    if not kinds:
+        kinds = dict.fromkeys(getattr(metadata, "diffs", None) or [], "update")
+    return [_diff(metadata, path, kind) for path, kind in sorted(kinds.items())]
+
+
+def _diff(metadata: Any, path: str, kind: str) -> dict[str, Any]:
+    """`secret` says that nobody is shown the value: that it changes is news all the same."""
+    sides = (getattr(getattr(metadata, side, None), "inputs", None) for side in ("old", "new"))
+    return {"path": path, "kind": kind, "secret": any(_holds_secret(_at(inputs, path)) for inputs in sides)}
+
+
+def _at(value: Any, path: str) -> Any:
+    """The value at a property path such as `users["ada"].roles[0]`; None where there is none."""
+    for key, index, name in _PIECE.findall(path):
+        if isinstance(value, Mapping):
+            value = value.get(name or key or index)
+        elif isinstance(value, list) and index:
+            value = value[int(index)] if int(index) < len(value) else None
+        else:
+            # The engine hides a list or a map that holds a secret as a whole.
+            return value if value == SECRET else None
+    return value
+
+
+def _holds_secret(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_secret(each) for each in value.values())
+    if isinstance(value, list):
+        return any(_holds_secret(each) for each in value)
+    return bool(value == SECRET)

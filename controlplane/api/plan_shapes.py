@@ -16,6 +16,7 @@ from controlplane.api.shapes import ChoicesField, CostShape, PlanSummaryShape, S
 class DiffShape(Shape):
     path = CharField()
     kind = CharField()
+    secret = BooleanField(required=False, help_text="that the value changes is told, and no value is")
 
 
 class PlannedResourceShape(Shape):

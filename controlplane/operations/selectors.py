@@ -1,6 +1,7 @@
 """Reads of operations. Access is decided here: a principal sees the operations of the tenants it sees."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from controlplane.accounts.access import Principal
 from controlplane.core.clock import moment_text_or_none
 from controlplane.core.errors import NotFound
 from controlplane.operations import states
+from controlplane.operations.binding import PlanBinding
 from controlplane.operations.models import Operation, OperationEvent, Stack
 from controlplane.operations.queue import queue_claimable, queue_position, slots_free, waiting_for
 
@@ -52,6 +54,23 @@ def operation_queueing(*, operation: Operation) -> Queueing:
     if operation.state != states.QUEUED:
         return Queueing(None, None)
     return Queueing(queue_position(operation), waiting_for(operation))
+
+
+def plan_moved(*, operation: Operation, now: datetime) -> list[str]:
+    """What of the plan that awaits approval has moved already, as far as it can be known without planning again; empty
+    when an approval may still be given. The apply looks at the rest itself."""
+    if operation.state != states.AWAITING_APPROVAL or operation.binding is None:
+        return []
+    binding = PlanBinding.model_validate(operation.binding)
+    moved = []
+    if binding.expires_at <= now:
+        moved.append("the time in which it could be approved is over")
+    version = (
+        Stack.objects.filter(tenant_id=operation.tenant_id).values_list("state_version", flat=True).first()
+    )
+    if (version or 0) != binding.state_version:
+        moved.append("another operation changed the stack since")
+    return moved
 
 
 def events_after(*, operation_id: UUID, cursor: int, limit: int) -> list[OperationEvent]:

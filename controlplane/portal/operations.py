@@ -14,16 +14,19 @@ from controlplane.core import clock
 from controlplane.core.errors import NotFound
 from controlplane.operations import states
 from controlplane.operations.approvals import operation_approve, operation_reject
+from controlplane.operations.estimates import operation_pace
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import (
     events_after,
     operation_get,
     operation_queueing,
     operations_visible,
+    plan_moved,
 )
 from controlplane.operations.services import operation_cancel, operation_retry
 from controlplane.portal.listing import chosen, page_of
 from controlplane.portal.pages import abilities, act, page, show
+from controlplane.portal.plan_table import plan_table
 from controlplane.portal.timeline import timeline_of
 from controlplane.portal.words import KIND_TITLES
 
@@ -107,20 +110,24 @@ def live_context(principal: Principal, operation: Operation, *, cursor: int) -> 
         and operation.state != states.AWAITING_APPROVAL
         and operation.cancel_requested_at is None
     )
+    now = clock.now()
+    judged = assessment_representation(operation.assessment)
+    # Beside a decision, and where the plan is the result.
+    shows_plan = operation.state == states.AWAITING_APPROVAL or operation.kind == states.PREVIEW
     return {
         "operation": operation,
         "tenant": operation.tenant,
         "steps": steps,
         "running_step": running,
+        "pace": operation_pace(operation=operation, steps=steps, now=now),
+        "planned": plan_table(operation.plan, judged["policy"]["findings"]) if shows_plan else [],
+        "plan_moved": plan_moved(operation=operation, now=now),
         "resources": rows,
         "resources_done": sum(1 for row in rows if row.state == "done"),
         "lines": [line for line in timeline.lines if line.id > cursor],
         "cursor": timeline.cursor,
         "queueing": operation_queueing(operation=operation),
-        "judgement": {
-            "cost": cost_representation(operation.assessment),
-            **assessment_representation(operation.assessment),
-        },
+        "judgement": {"cost": cost_representation(operation.assessment), **judged},
         "is_open": operation.state in states.OPEN,
         "is_running": operation.state in states.RUNNING,
         "cancelable": cancelable,

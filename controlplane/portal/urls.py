@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from controlplane.portal import (
+    failures,
     invoices,
     keys,
     money,
@@ -52,6 +53,7 @@ urlpatterns: list[URLPattern] = [
     path("invoices/<uuid:invoice_id>/<str:verb>/", invoices.invoice_verb, name="invoice-verb"),
     path("shared/usage/<str:token>/", shared.shared_usage, name="shared-usage"),
     path("shared/usage/<str:token>/usage.<str:form>", shared.shared_usage_file, name="shared-usage-file"),
+    path("help/failures/", failures.failures, name="failures"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key-revoke"),
 ]

@@ -29,7 +29,7 @@ def test_every_state_has_its_page(owner: Person, browse: Browse, acme: tuple[Ten
         assert page.status == 200
         assert_clean(page)
         assert_accessible(page)
-        assert page.all("ol", role="log")
+        assert page.all("div", role="log")
 
 
 def test_the_page_reloads_itself_without_scripts_while_it_moves(
@@ -85,7 +85,7 @@ def test_fragment_and_page_render_the_same_regions(owner: Person, browse: Browse
         assert links[1] <= links[0]
         assert ("/tenants/acme/settings/" in links[1]) == (one is ready)
     whole = regions(f"/operations/{operation.id}/")
-    assert whole == ["head", "outcome", "resources", "side"]
+    assert whole == ["head", "outcome", "plan", "resources", "side"]
     assert regions(f"/operations/{operation.id}/live/") == whole
 
 

@@ -102,6 +102,11 @@ def took(started: datetime | None, finished: datetime | None) -> SafeString | st
     return format_html('<span data-running="{}">{}</span>', f"{seconds:.1f}", figures.elapsed_text(seconds))
 
 
+@register.filter
+def elapsed(seconds: float) -> str:
+    return figures.elapsed_text(seconds)
+
+
 @register.simple_tag
 def copy_button(text: str, what: str) -> SafeString:
     return format_html(
