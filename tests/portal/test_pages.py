@@ -21,7 +21,7 @@ LIST_PAGES = ("/tenants/", "/tenants/new/", "/operations/", "/keys/")
 def assert_clean(page: Page) -> None:
     """Nothing that the policy would refuse: the page must look right under it."""
     policy = page.headers["Content-Security-Policy"]
-    assert "default-src 'self'" in policy
+    assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert page.inline_scripts == 0
     for tag, attributes in page.tags:

@@ -46,11 +46,12 @@ function replaceRegion(region, fresh) {
 
 function insertLines(fragment) {
   const log = document.getElementById("op-log");
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  const view = log.parentElement;
+  const atEnd = view.scrollHeight - view.scrollTop - view.clientHeight < 40;
   for (const line of fragment.querySelectorAll("#op-log > li")) {
     if (!document.getElementById(line.id)) log.append(line);
   }
-  if (atEnd) log.scrollTop = log.scrollHeight;
+  if (atEnd) view.scrollTop = view.scrollHeight;
 }
 
 async function look() {
@@ -147,6 +148,6 @@ document.addEventListener("visibilitychange", () => {
 });
 addEventListener("pagehide", hangUp);
 
-const log = document.getElementById("op-log");
-log.scrollTop = log.scrollHeight;
+const view = document.getElementById("op-log").parentElement;
+view.scrollTop = view.scrollHeight;
 listen();

@@ -315,5 +315,5 @@ def test_the_document_and_its_page_are_served_from_here_alone(db: None) -> None:
     assert "http://" not in script
     assert "https://" not in script
     policy = page.headers["Content-Security-Policy"]
-    assert "default-src 'self'" in policy
-    assert "script-src" not in policy
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy.split("; ")

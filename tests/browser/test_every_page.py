@@ -1,0 +1,103 @@
+"""Every page there is, found by following links: axe has no finding, and the browser refuses nothing of it.
+
+That the content security policy was kept is asserted by the fixture `visit`: a refusal is a complaint of the console.
+"""
+
+from datetime import datetime
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.urls import resolve
+from django.urls.exceptions import Resolver404
+from playwright.sync_api import Page
+
+from controlplane.core import clock
+from controlplane.portal.urls import urlpatterns
+from tests.browser.conftest import OpenVisit, Visit
+from tests.portal import stories
+from tests.support.people import Person
+
+pytestmark = pytest.mark.browser
+
+#: Routes that are no page: they take a form, answer with a fragment or a file, or lead elsewhere.
+NO_PAGES = frozenset(
+    {
+        "home", "tenant-snapshot-take", "tenant-snapshot-restore", "tenant-snapshot-delete", "tenant-protection",
+        "tenant-credentials", "tenant-delete", "tenant-operate", "operation-live", "operation-verb",
+        "invoice-draft", "invoice-verb", "shared-usage-file", "key-revoke",
+    }
+)  # fmt: skip
+#: What all findings of axe are about; the default leaves its experimental rules out.
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+LINKS = "() => [...document.querySelectorAll('a[href]')].map((link) => link.href)"
+
+
+@pytest.fixture
+def lived_in(owner: Person) -> datetime:
+    """Something of everything that a page can show."""
+    now = clock.now()
+    tenant, _ = stories.provisioned(owner.principal, "acme", now, name="Acme Corporation")
+    stories.used(tenant, [stories.model_call("acme", number, now) for number in range(5)], now)
+    stories.failed(owner.principal, "hooli", now)
+    stories.awaiting_approval(owner.principal, "initech", now)
+    stories.request(owner.principal, "umbrella", now)
+    return now
+
+
+def route_of(path: str) -> str:
+    """The portal's name of what lies at the path; empty for what is not the portal's."""
+    try:
+        found = resolve(path)
+    except Resolver404:
+        return ""
+    return found.url_name or "" if found.app_names == ["portal"] else ""
+
+
+def crawl(here: Visit, page: Page, *, starts: list[str], each: object = None) -> dict[str, str]:
+    """One path for each page that links lead to. A page is opened once, whatever its query or its subject."""
+    waiting, found = list(starts), dict[str, str]()
+    while waiting:
+        path = waiting.pop(0)
+        name = route_of(path)
+        if not name or name in NO_PAGES or name in found:
+            continue
+        page.goto(here.address + path)
+        found[name] = path
+        if callable(each):
+            each(name)
+        for link in page.evaluate(LINKS):
+            parts = urlsplit(link)
+            if f"{parts.scheme}://{parts.netloc}" == here.address:
+                waiting.append(parts.path)
+    return found
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_finding(visit: OpenVisit, owner: Person, lived_in: datetime, scheme: str) -> None:
+    here = visit(color_scheme=scheme)
+    page = here.sign_in(owner)
+    axe = Axe()
+    findings: dict[str, list[str]] = {}
+
+    def look(name: str) -> None:
+        answer = axe.run(page, options={"runOnly": TAGS})
+        wrong = [
+            f"{rule['id']}: {node['target']} {node['failureSummary']}"
+            for rule in answer.response["violations"]
+            for node in rule["nodes"]
+        ]
+        if wrong:
+            findings[name] = wrong
+
+    draft = owner.api().post("/invoices", {"tenant": "acme", "period": f"{lived_in:%Y-%m}"})
+    assert draft.status_code == 201, draft.content
+    link = owner.api().post("/tenants/acme/report-links", {}).json()["url"]
+    found = crawl(
+        here, page, starts=["/tenants/", f"/invoices/{draft.json()['id']}/", urlsplit(link).path], each=look
+    )
+
+    pages = {pattern.name for pattern in urlpatterns} - NO_PAGES
+    assert set(found) == pages, "each page is linked from another one"
+    assert findings == {}
