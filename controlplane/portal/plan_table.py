@@ -1,6 +1,6 @@
 """A plan as people read it: what it destroys first, property by property, without values. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,7 +36,9 @@ class PlannedRow:
     changes: list[PropertyChange]
 
 
-def plan_table(plan: list[Mapping[str, Any]] | None, findings: list[Mapping[str, Any]]) -> list[PlannedRow]:
+def plan_table(
+    plan: Sequence[Mapping[str, Any]] | None, findings: Sequence[Mapping[str, Any]]
+) -> list[PlannedRow]:
     """Only what changes; `findings` are the policy's, of which one tells of lost data."""
     lost = {found["urn"] for found in findings if found["rule"] == STATEFUL_RULE}
     return [

@@ -71,19 +71,16 @@ def tenant_create(
     `not_supported_on_target`), PermissionDenied for a principal limited to some tenants: it could not see what it made.
     """
     access_require_team(principal)
-    tenant_check(
+    region = tenant_wanted_check(
         slug=slug,
         name=name,
         plan=plan,
         target=target,
+        region=region,
         contact_email=contact_email,
         labels=labels or {},
-        region=region,
+        overrides=overrides or {},
     )
-    region = region or region_default(target)
-    overrides_check(plan=plans()[plan], overrides=overrides or {}, target=target, region=region)
-    if Tenant.objects.filter(slug=slug).exclude(lifecycle=states.DEPROVISIONED).exists():
-        raise _slug_taken(slug)
     try:
         with transaction.atomic():
             brought: Sequence[StorageKey] = ()
@@ -143,6 +140,34 @@ def tenant_create(
             ) from error
         raise _slug_taken(slug) from error
     return tenant, operation
+
+
+def tenant_wanted_check(
+    *,
+    slug: str,
+    name: str,
+    plan: str,
+    target: str,
+    region: str | None,
+    contact_email: str = "",
+    labels: Mapping[str, str],
+    overrides: Mapping[str, Any],
+) -> str:
+    """The region of a tenant that may be asked for; raises what `tenant_create` raises for one that may not."""
+    tenant_check(
+        slug=slug,
+        name=name,
+        plan=plan,
+        target=target,
+        contact_email=contact_email,
+        labels=labels,
+        region=region,
+    )
+    region = region or region_default(target)
+    overrides_check(plan=plans()[plan], overrides=overrides, target=target, region=region)
+    if Tenant.objects.filter(slug=slug).exclude(lifecycle=states.DEPROVISIONED).exists():
+        raise _slug_taken(slug)
+    return region
 
 
 @transaction.atomic

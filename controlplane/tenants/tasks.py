@@ -2,6 +2,7 @@
 
 import time
 from typing import Final
+from uuid import UUID
 
 from celery import shared_task
 
@@ -12,6 +13,7 @@ from controlplane.tenants.component_health import (
     health_unwatched_settle,
     looks_note,
 )
+from controlplane.tenants.drafts import PLAN_TASK, draft_plan_compute
 from controlplane.tenants.probing import looks_take
 from controlplane.tenants.snapshots.services import snapshots_expire
 from controlplane.tenants.standing import standings_enact
@@ -45,3 +47,9 @@ def snapshots_task() -> int:
 @shared_task(name="controlplane.tenants.tasks.health_history_task", expires=3600)
 def health_history_task() -> int:
     return health_changes_prune(now=clock.now())
+
+
+@shared_task(name=PLAN_TASK)
+def draft_plan_task(draft_id: str) -> None:
+    """Plans the stack of a tenant that is only thought about."""
+    draft_plan_compute(draft_id=UUID(draft_id))

@@ -25,7 +25,7 @@ NO_PAGES = frozenset(
     {
         "home", "tenant-snapshot-take", "tenant-snapshot-restore", "tenant-snapshot-delete", "tenant-protection",
         "tenant-credentials", "tenant-delete", "tenant-operate", "operation-live", "operation-verb",
-        "invoice-draft", "invoice-verb", "shared-usage-file", "key-revoke",
+        "invoice-draft", "invoice-verb", "shared-usage-file", "key-revoke", "tenant-draft",
     }
 )  # fmt: skip
 #: What all findings of axe are about; the default leaves its experimental rules out.
@@ -98,6 +98,11 @@ def test_no_page_has_a_finding(visit: OpenVisit, owner: Person, lived_in: dateti
         here, page, starts=["/tenants/", f"/invoices/{draft.json()['id']}/", urlsplit(link).path], each=look
     )
 
+    page.goto(f"{here.address}/tenants/new/?name=Newco&slug=newco")
+    page.get_by_role("button", name="Review resources and cost").click()
+    page.get_by_role("heading", name="Review Newco").wait_for()
+    look("tenant-review")
+
     pages = {pattern.name for pattern in urlpatterns} - NO_PAGES
-    assert set(found) == pages, "each page is linked from another one"
+    assert {*found, "tenant-review"} == pages, "each page is linked from another one, or comes of a form"
     assert findings == {}
