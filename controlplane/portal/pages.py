@@ -126,7 +126,12 @@ def once(request: HttpRequest, principal: Principal, work: Callable[[], str]) ->
     key = request.POST.get("form_key", "")
     if not key:
         return HttpResponseRedirect(work())
-    fields = sorted((name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken")
+    # A password is no part of what is asked for, and not even its hash is to be stored.
+    fields = sorted(
+        (name, value)
+        for name, value in request.POST.items()
+        if name not in ("csrfmiddlewaretoken", "password")
+    )
     fingerprint = hashlib.sha256(repr((request.path, fields)).encode()).hexdigest()
     answer = idempotent(
         principal=principal,

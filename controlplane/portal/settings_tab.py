@@ -8,8 +8,9 @@ from django.urls import reverse
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require
 from controlplane.core import clock
-from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
+from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied, ValidationFailed
 from controlplane.portal.pages import act, page
+from controlplane.portal.presence import presence_demand, presence_is_recent
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants import states
 from controlplane.tenants.models import Tenant
@@ -37,10 +38,13 @@ def _settings(
     *,
     confirm_error: str = "",
     suspend_error: str = "",
+    password_error: str = "",
     status: int = 200,
 ) -> HttpResponse:
     context = {
         "confirm_error": confirm_error,
+        "password_error": password_error,
+        "asks_password": not presence_is_recent(request),
         "suspend_error": suspend_error,
         "accepts_operations": tenant.lifecycle in states.ACCEPTS["update"],
         "accepts": [kind for kind, lifecycles in states.ACCEPTS.items() if tenant.lifecycle in lifecycles],
@@ -109,12 +113,17 @@ def tenant_operation_new(request: HttpRequest, principal: Principal, slug: str, 
 
 @page(roles.TENANTS_READ, methods=("POST",))
 def tenant_remove(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
-    """Deletes when the slug was typed out, else shows the form again."""
+    """Deletes when the slug was typed out by somebody who signed in lately, else shows the form again."""
     tenant = _writable(principal, slug)
     if request.POST.get("confirm", "").strip() != tenant.slug:
         return _settings(
             request, principal, tenant, confirm_error=f"Type {tenant.slug} to confirm.", status=422
         )
+    try:
+        presence_demand(request)
+    except ValidationFailed as error:
+        wrong = error.errors[0]["detail"]
+        return _settings(request, principal, tenant, password_error=wrong, status=error.status)
 
     def work() -> str:
         operation = tenant_delete(

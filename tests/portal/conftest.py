@@ -1,6 +1,7 @@
 """What the tests of pages share: people who are signed in, and a look at a page's HTML."""
 
 import re
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
@@ -55,6 +56,14 @@ class Page(HTMLParser):
         return next(found.get("value", "") for tag, found in self.tags if found.get("name") == name)
 
 
+def signed_in(client: Client, person: Person, ago_s: float = 0.0) -> None:
+    """Notes in the session what signing in by password does."""
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time() - ago_s}]
+    session["account_authentication_methods_user"] = str(person.user.pk)
+    session.save()
+
+
 Browse = Callable[[Person | None], Client]
 
 
@@ -64,6 +73,7 @@ def browse() -> Browse:
         client = Client(enforce_csrf_checks=False)
         if person is not None:
             client.force_login(person.user)
+            signed_in(client, person)
         return client
 
     return browser_of

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from django.core.cache import cache
 
 from controlplane.accounts.models import ApiKey
 from controlplane.accounts.selectors import principal_of_token
@@ -14,7 +15,7 @@ from controlplane.operations.models import Operation
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.releases import release_shipped
 from tests.portal import stories
-from tests.portal.conftest import Browse, Page
+from tests.portal.conftest import Browse, Page, signed_in
 from tests.support.people import Person
 
 pytestmark = pytest.mark.usefixtures("quiet_doorbell")
@@ -93,6 +94,43 @@ def test_deleting_asks_for_the_slug(owner: Person, browse: Browse, active: tuple
     answer = client.post("/tenants/acme/delete/", {"confirm": "acme"})
     operation = Operation.objects.get(kind=states.DEPROVISION)
     assert answer.headers["Location"] == f"/operations/{operation.id}/"
+
+
+def test_deleting_asks_for_the_password_when_the_sign_in_is_a_while_ago(
+    owner: Person, browse: Browse, active: tuple[Tenant, Operation]
+) -> None:
+    cache.clear()
+    owner.user.set_password("a long password")
+    owner.user.save()
+    client = browse(owner)
+    assert not Page(client.get("/tenants/acme/settings/")).all("input", type="password")
+    signed_in(client, owner, ago_s=16 * 60)
+    assert Page(client.get("/tenants/acme/settings/")).all("input", type="password", required="")
+
+    for given, said in (({}, "a while ago"), ({"password": "wrong"}, "That is not your password")):
+        refused = Page(client.post("/tenants/acme/delete/", {"confirm": "acme", **given}))
+        assert (refused.status, said in refused.text) == (422, True)
+        assert "wrong" not in refused.html
+    assert Operation.objects.count() == 1
+
+    client.post("/tenants/acme/delete/", {"confirm": "acme", "password": "a long password"})
+    assert Operation.objects.filter(kind=states.DEPROVISION).count() == 1
+    assert not Page(client.get("/tenants/acme/settings/")).all("input", type="password")
+
+
+def test_passwords_are_not_guessed_in_a_row(
+    owner: Person, browse: Browse, active: tuple[Tenant, Operation]
+) -> None:
+    cache.clear()
+    client = browse(owner)
+    signed_in(client, owner, ago_s=16 * 60)
+    tries = [
+        client.post("/tenants/acme/delete/", {"confirm": "acme", "password": f"guess {number}"}).status_code
+        for number in range(15)
+    ]
+    assert set(tries) == {422, 429}
+    assert tries[-1] == 429
+    assert Operation.objects.count() == 1
 
 
 def test_protection_keeps_a_tenant(owner: Person, browse: Browse, active: tuple[Tenant, Operation]) -> None:
