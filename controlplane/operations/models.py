@@ -83,6 +83,17 @@ class Operation(models.Model):
                 fields=["priority", "queued_at"], condition=Q(state=states.QUEUED), name="operation_queue"
             ),
             models.Index(fields=["tenant", "-created_at"], name="operation_of_tenant"),
+            models.Index(fields=["-created_at", "-id"], name="operation_newest"),
+            # Every page counts what is open, among all that has ended.
+            models.Index(
+                fields=["tenant"], condition=Q(state__in=sorted(states.OPEN)), name="operation_open"
+            ),
+            # What the time that an operation takes is estimated from.
+            models.Index(
+                fields=["kind", "-finished_at"],
+                condition=Q(state=states.SUCCEEDED, attempt=1, takeovers=0),
+                name="operation_undisturbed",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -15,6 +15,9 @@ from controlplane.operations import states
 from controlplane.operations.binding import PlanBinding
 from controlplane.operations.models import Operation, OperationEvent, Stack
 from controlplane.operations.queue import queue_claimable, queue_position, slots_free, waiting_for
+
+#: What a list does not show, and would read for each of its rows.
+HEAVY_FIELDS: Final = ("spec", "plan", "assessment", "binding", "approved_binding")
 
 
 def operations_visible(*, principal: Principal) -> QuerySet[Operation]:

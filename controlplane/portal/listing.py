@@ -7,8 +7,10 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import QueryDict
+from django.utils.functional import cached_property
 
 PER_PAGE = 50
+MOST_COUNTED = 10_000
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,29 @@ def headings(columns: Sequence[Column], order: Order, params: QueryDict) -> list
     return made
 
 
-def page_of(found: QuerySet[Any], params: QueryDict) -> Page[Any]:
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts to MOST_COUNTED and no further: nobody pages through more, and counting all of it takes longer than
+    showing any of it. `capped` says that there is more."""
+
+    @cached_property
+    def _counted(self) -> int:
+        found = self.object_list
+        if not isinstance(found, QuerySet):
+            return len(found)
+        return found.order_by()[: MOST_COUNTED + 1].count()
+
+    @property
+    def count(self) -> int:
+        return min(self._counted, MOST_COUNTED)
+
+    @property
+    def capped(self) -> bool:
+        return self._counted > MOST_COUNTED
+
+
+def page_of(found: QuerySet[Any] | Sequence[Any], params: QueryDict) -> Page[Any]:
     """The page asked for, or the nearest one that exists."""
-    return Paginator(found, PER_PAGE).get_page(params.get("page"))
+    return BoundedPaginator(found, PER_PAGE).get_page(params.get("page"))
 
 
 def chosen(params: QueryDict, name: str, allowed: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from controlplane.operations.approvals import operation_approve, operation_rejec
 from controlplane.operations.estimates import operation_pace
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import (
+    HEAVY_FIELDS,
     events_after,
     operation_get,
     operation_queueing,
@@ -46,7 +47,7 @@ def operations(request: HttpRequest, principal: Principal) -> HttpResponse:
         if filters[name]:
             found = found.filter(**{column: filters[name]})
     context = {
-        "found": page_of(found, request.GET),
+        "found": page_of(found.defer(*HEAVY_FIELDS), request.GET),
         "filters": filters,
         "filtered": any(filters.values()),
         "all_states": states.STATES,

@@ -11,7 +11,7 @@ from controlplane.accounts.access import Principal
 from controlplane.core import clock
 from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
-from controlplane.operations.selectors import operations_visible
+from controlplane.operations.selectors import HEAVY_FIELDS, operations_visible
 from controlplane.portal.listing import Column, chosen, headings, order_of, ordered, page_of
 from controlplane.portal.pages import page, show
 from controlplane.tenants import states
@@ -190,7 +190,7 @@ def tenant_resources(request: HttpRequest, principal: Principal, slug: str) -> H
 def tenant_operations(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
     found = tenant_get(principal=principal, slug=slug)
     rows = operations_visible(principal=principal).filter(tenant=found).order_by("-created_at", "-pk")
-    context = {"found": page_of(rows, request.GET)}
+    context = {"found": page_of(rows.defer(*HEAVY_FIELDS), request.GET)}
     return tenant_frame(
         request, principal, "portal/tenant_operations.html", found, context, tab="tenant-operations"
     )

@@ -7,6 +7,7 @@ from django.test import Client
 
 from controlplane.core import clock
 from controlplane.operations.models import Operation
+from controlplane.portal import listing
 from controlplane.tenants.component_health import looks_settle
 from controlplane.tenants.looks import Look
 from controlplane.tenants.models import HealthChange, Tenant
@@ -225,3 +226,16 @@ def test_a_page_costs_few_queries(
     for path in ("/tenants/", "/operations/", "/tenants/acme/", "/tenants/acme/operations/"):
         with django_assert_max_num_queries(12):  # type: ignore[operator]
             client.get(path)
+
+
+def test_a_long_list_is_counted_no_further_than_anybody_pages(
+    owner: Person, browse: Browse, active: tuple[Tenant, Operation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "MOST_COUNTED", 2)
+    monkeypatch.setattr(listing, "PER_PAGE", 1)
+    for number in range(3):
+        stories.provisioned(owner.principal, f"tenant-{number}", clock.now())
+    client = browse(owner)
+    assert "1 to 1 of more than 2" in Page(client.get("/tenants/")).text
+    assert "2 to 2 of more than 2" in Page(client.get("/tenants/?page=9")).text
+    assert "1 to 1 of 1" in Page(client.get("/tenants/?q=tenant-1")).text
