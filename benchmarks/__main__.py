@@ -14,7 +14,7 @@ from types import FrameType
 
 import psutil
 
-from benchmarks import api, billing_crash, crash, ingest, preview, provision, runtime, runtime_crash
+from benchmarks import api, billing_crash, crash, ingest, portal, preview, provision, runtime, runtime_crash
 from benchmarks.figures import Machine, Record, Result
 from benchmarks.page import ROOT, page_refresh, record_write
 from benchmarks.private import freehold_removed_at_end
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "runtime": runtime.run,
     "runtime_crash": runtime_crash.run,
     "api": api.run,
+    "portal": portal.run,
     "crash": crash.run,
     "billing_crash": billing_crash.run,
     "ingest": ingest.run,

@@ -49,7 +49,7 @@ def run() -> Result:
     events = int(os.environ.get("BENCH_EVENTS", EVENTS))
     with redis_private() as redis, database_private("freehold", settings=SETTINGS) as urls:
         url = urls["freehold"]
-        _django_start(url, redis)
+        django_start(url, redis)
         settings = _durability()
         say(f"Postgres: {settings}; {events} events")
         figures: list[Figure] = [*naive_figures()]
@@ -114,7 +114,7 @@ def database_private(
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _django_start(url: str, redis: str) -> None:
+def django_start(url: str, redis: str) -> None:
     """Django reads its settings once, when it loads: they are set before, and the service imported after."""
     os.environ.update(
         {
