@@ -70,6 +70,7 @@ class Settings:
     model_api_key: str | None = field(repr=False)
     model_name: str
     embedding_model: str
+    #: Runs that execute in one process at once; 0 leaves them all to other workers.
     max_runs: int
     #: Runs of one user that execute at once, over all workers; 0 for no bound.
     user_runs: int
@@ -345,7 +346,7 @@ def settings_read(environ: Mapping[str, str] | None = None) -> Settings:
         model_api_key=read.secret("MODEL_API_KEY"),
         model_name=model,
         embedding_model=read.text("MODEL_EMBEDDING_NAME", OFFLINE_EMBEDDING) or OFFLINE_EMBEDDING,
-        max_runs=read.integer("RUNTIME_MAX_RUNS", 16, 1, 1000),
+        max_runs=read.integer("RUNTIME_MAX_RUNS", 16, 0, 1000),
         user_runs=read.integer("RUNTIME_USER_RUNS", 0, 0, 10_000),
         max_attempts=read.integer("RUNTIME_MAX_ATTEMPTS", 5, 1, 100),
         pool_size=read.integer("RUNTIME_POOL_SIZE", 8, 2, 200),
