@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from tenant_runtime.agents.context import current
 from tenant_runtime.errors import AgentFault, ToolFailed
 from tenant_runtime.gateway.tools import Arguments, Tool, ToolContext
+from tests.tenant_runtime.agents import steady
 
 
 class PostArguments(Arguments):
@@ -47,6 +48,7 @@ class State(TypedDict, total=False):
     label: str
     steps: int
     count: int
+    journal: str
     said: list[str]
     answers: list[Any]
 
@@ -54,6 +56,8 @@ class State(TypedDict, total=False):
 async def step(state: State) -> State:
     """One model call and one effect a step, so that each can be counted."""
     count = state.get("count", 0)
+    if "journal" in state:
+        steady.note({"journal": state["journal"], "count": count}, "enter")
     said = await current().chat([{"role": "user", "content": f"Step {count} of {state.get('label')}?"}])
     try:
         answer = await current().tool(
