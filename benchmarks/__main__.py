@@ -14,7 +14,18 @@ from types import FrameType
 
 import psutil
 
-from benchmarks import api, billing_crash, crash, ingest, portal, preview, provision, runtime, runtime_crash
+from benchmarks import (
+    api,
+    billing_crash,
+    crash,
+    ingest,
+    portal,
+    preview,
+    provision,
+    runs,
+    runtime,
+    runtime_crash,
+)
 from benchmarks.figures import Machine, Record, Result
 from benchmarks.page import ROOT, page_refresh, record_write
 from benchmarks.private import freehold_removed_at_end
@@ -25,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "provision": provision.run,
     "preview": preview.run,
     "runtime": runtime.run,
+    "runs": runs.run,
     "runtime_crash": runtime_crash.run,
     "api": api.run,
     "portal": portal.run,
