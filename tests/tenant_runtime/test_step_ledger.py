@@ -1,7 +1,6 @@
 """A worker killed at every point of a step: what has an effect outside has it once, and what costs is billed once."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ import psycopg
 import pytest
 
 from tests.tenant_runtime.effects import CrashPoints, Effects, effects_started
+from tests.tenant_runtime.lanes import AGENTS, STEPS
+from tests.tenant_runtime.striking import CASES
 from tests.tenant_runtime.support import (
     ModelProcess,
     RuntimeProcess,
@@ -20,9 +21,6 @@ from tests.tenant_runtime.support import (
     runtime_started,
     wait_until,
 )
-
-AGENTS = Path(__file__).parent / "agents" / "effects.toml"
-STEPS = 3
 
 
 @dataclass
@@ -84,33 +82,14 @@ async def begin(
     return thread_id, run["run_id"]
 
 
-#: Where it dies, what it calls, and whether a person must be asked.
-CASES = [
-    ("runtime.tool.intent", "post", True),
-    ("runtime.tool.dispatched", "post", True),
-    ("runtime.tool.done", "post", False),
-    ("runtime.checkpoint.before", "post", False),
-    ("runtime.tool.intent", "post_idempotent", False),
-    ("runtime.tool.dispatched", "post_idempotent", False),
-    ("runtime.chat.intent", "post", False),
-    ("runtime.chat.dispatched", "post", False),
-    ("runtime.chat.done", "post", False),
-]
-
-
 @pytest.mark.timeout(900)
 async def test_an_effect_happens_once_wherever_its_worker_dies(world: World) -> None:
-    await killed_everywhere(world, rounds=1)
-
-
-async def killed_everywhere(world: World, *, rounds: int) -> list[dict[str, Any]]:
-    """A worker killed `rounds` times at each point; what was struck, and how long until the thread was done."""
-    report = []
+    """The whole runtime dies and is started again; striking.py kills one worker of several."""
     served_in_vain = 0
     running = ExitStack()
     runtime = running.enter_context(world.start())
-    for number, (point, tool, asks) in enumerate(CASES * rounds):
-        label, shown = f"case{number}", f"{point} of {tool}"
+    for number, case in enumerate(CASES):
+        point, tool, label, shown = case.point, case.tool, f"case{number}", case.what
         # Only a tool that says it is idempotent has a callee that honours its key; else the judge counts each call.
         world.effects.by_key = tool == "post_idempotent"
         thread_id, run_id = await begin(runtime, tool, label=label)
@@ -118,28 +97,25 @@ async def killed_everywhere(world: World, *, rounds: int) -> list[dict[str, Any]
         world.points.arm(point)
         world.points.kill_at(point, runtime)
         running.close()
-        killed = time.monotonic()
         runtime = running.enter_context(world.start())
         thread = await finish(runtime, thread_id, run_id)
         if thread["interrupts"]:
-            assert asks, f"{shown}: nobody may be asked about what can be known or repeated"
+            assert case.asks, f"{shown}: nobody may be asked about what can be known or repeated"
             thread = await answered(world, runtime, thread)
         assert thread["values"]["count"] == STEPS, shown
         wanted = {f"{label} {n}": 1 for n in range(STEPS)}
         assert {what: n for what, n in world.effects.done.items() if what.startswith(label)} == wanted, shown
         assert [answer["done"] for answer in thread["values"]["answers"]] == list(wanted), shown
         served_in_vain += point == "runtime.chat.dispatched"
-        report.append({"point": point, "tool": tool, "done_s": time.monotonic() - killed})
     running.close()
     # One chat and one tool call a step are billed. The endpoint has served one more where a worker died before it
     # could keep the answer.
-    calls = STEPS * len(CASES) * rounds
+    calls = STEPS * len(CASES)
     assert (
         len(world.billed("freehold.model.usage.v1")) == len(world.billed("freehold.tool.usage.v1")) == calls
     )
     assert world.model.counters()["chat_calls"] == calls + served_in_vain
     assert world.rows("SELECT count(*) FROM run_steps") == [(0,)], "checkpoints take their steps in"
-    return report
 
 
 async def answered(world: World, runtime: RuntimeProcess, thread: dict[str, Any]) -> dict[str, Any]:

@@ -219,6 +219,22 @@ async def test_what_runs_when_the_drain_is_over_goes_on_elsewhere_at_once(
         assert len(_steps(journal)) <= 13
 
 
+async def test_a_server_that_only_serves_leaves_its_runs_to_a_worker(
+    tmp_path: Path, new_database: Callable[[], str], test_agents: Path
+) -> None:
+    journal, environment = tmp_path / "journal", runtime_environment(new_database())
+    with runtime_started(tmp_path, environment | {"RUNTIME_MAX_RUNS": "0"}, manifest=test_agents) as server:
+        client = server.sdk()
+        thread = (await client.threads.create())["thread_id"]
+        run = await client.runs.create(thread, "steady", input={"journal": str(journal), "steps": 1})
+        await asyncio.sleep(2)
+        assert (await client.runs.get(thread, run["run_id"]))["status"] == "pending"
+        with worker_started(tmp_path, environment, manifest=test_agents) as worker:
+            values = await client.runs.join(thread, run["run_id"])
+            assert values["messages"][-1]["content"] == "done after 1"
+            assert {line["pid"] for line in journal_read(journal)} == {worker.process.pid}
+
+
 async def test_a_lone_server_that_drains_leaves_its_run_pending(
     tmp_path: Path, new_database: Callable[[], str], test_agents: Path
 ) -> None:
