@@ -103,18 +103,20 @@ class Stores:
 
 
 @asynccontextmanager
-async def ours(stores: Stores) -> AsyncIterator[Contender]:
+async def ours(stores: Stores, *, workers: int = 1) -> AsyncIterator[Contender]:
     port, key = free_port(), secrets.token_urlsafe(24)
-    folder = stores.agents_of("ours")
+    database = f"ours{workers}"
+    folder = stores.agents_of(database)
     environment = {
         "PYTHONPATH": str(ROOT),
-        "RUNTIME_DATABASE_URL": stores.databases["ours"],
+        "RUNTIME_DATABASE_URL": stores.databases[database],
         "RUNTIME_REDIS_URL": stores.redis,
         "RUNTIME_API_KEY": key,
         "RUNTIME_ENCRYPTION_KEYS": f"b1:{b64encode(secrets.token_bytes(32)).decode()}",
         "RUNTIME_LOG_LEVEL": "warning",
     }
     argv = [sys.executable, "-m", "tenant_runtime", "serve", "--port", str(port)]
+    argv += ["--workers", str(workers)]
     argv += ["--manifest", str(folder / "agents.toml")]
     url = f"http://127.0.0.1:{port}"
     with server_started(argv, name="ours", folder=folder, environment=environment, ready=f"{url}/ready"):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,7 +29,7 @@ AT_ONCE = 30
 ROUNDS = 3
 #: For one contender, from its start to its last figure.
 DEADLINE_S = 420
-DATABASES = ("ours", "bare", "aegra")
+DATABASES = ("ours1", "ours2", "bare", "aegra")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ ENTRIES = (
     Entry(
         "freehold", "tenant_runtime serve, one worker, its defaults, state sealed, Postgres", ours, own=True
     ),
+    Entry("freehold, two workers", "the same with --workers 2", partial(ours, workers=2), own=True),
     Entry(
         "LangGraph, no server", "AsyncPostgresSaver with a pool, in the client's own process", bare, own=True
     ),
