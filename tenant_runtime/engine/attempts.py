@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -18,7 +19,7 @@ from tenant_runtime.engine.checkpoints import Checkpoints
 from tenant_runtime.engine.events import RunLog
 from tenant_runtime.engine.execution import Graphs
 from tenant_runtime.engine.fence import Fence, fence_enter
-from tenant_runtime.engine.leases import Leases
+from tenant_runtime.engine.leases import LEASE_S, Leases
 from tenant_runtime.engine.runs import RunRows
 from tenant_runtime.engine.serial import dumps
 from tenant_runtime.engine.states import EOF_EVENT, RunStatus
@@ -91,7 +92,7 @@ class Attempts:
     async def run(self, row: Row, held: Held) -> None:
         """The claimed run `row`, to its end or until it leaves this worker. Raises nothing."""
         fence = held.fence
-        fence_enter(fence)
+        fence_enter(fence, overdue=lambda: time.monotonic() - held.kept_at > LEASE_S)
         extra = {"run_id": str(fence.run_id), "agent": row["agent"], "attempt": row["attempt"]}
         try:
             after = await self._leases.last_event(fence.run_id) if row["attempt"] > 1 else 0

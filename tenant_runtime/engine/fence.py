@@ -6,6 +6,7 @@ takes. So a worker that lost its lease has either committed before the takeover,
 or writes nothing.
 """
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
@@ -46,6 +47,7 @@ class Fence:
 
 
 _current: ContextVar[Fence | None] = ContextVar("tenant_runtime_fence", default=None)
+_overdue: ContextVar[Callable[[], bool]] = ContextVar("tenant_runtime_fence_overdue", default=lambda: False)
 
 
 def fence_current() -> Fence | None:
@@ -53,9 +55,18 @@ def fence_current() -> Fence | None:
     return _current.get()
 
 
-def fence_enter(fence: Fence) -> None:
-    """For the executor: binds the fence to the task that executes the run, and to the tasks it starts."""
+def fence_enter(fence: Fence, *, overdue: Callable[[], bool] = lambda: False) -> None:
+    """For the executor: binds the fence to the task that executes the run, and to the tasks it starts. `overdue` says
+    by this machine's clock that the lease may have run out."""
     _current.set(fence)
+    _overdue.set(overdue)
+
+
+def fence_demand_fresh() -> None:
+    """Raises LeaseLost where the lease may have run out. For what the database cannot refuse: a call outside."""
+    fence = _current.get()
+    if fence is not None and _overdue.get()():
+        raise fence.lost()
 
 
 async def fence_hold(

@@ -17,7 +17,7 @@ from psycopg_pool import PoolTimeout
 from tenant_runtime.access.audit import audit_write
 from tenant_runtime.crashpoints import crash_point
 from tenant_runtime.database import Connection, Pool
-from tenant_runtime.engine.fence import fence_current, fence_hold
+from tenant_runtime.engine.fence import fence_current, fence_demand_fresh, fence_hold
 from tenant_runtime.engine.serde.sealing import Sealer, SealRefused
 from tenant_runtime.engine.serial import dumps
 from tenant_runtime.errors import RuntimeFault, StateRefused, StepOutsideGraph, ToolFailed
@@ -112,6 +112,9 @@ class Ledger:
 
     async def _make(self, step: Step, place: StepPlace, dispatch: Dispatch) -> Any:
         crash_point(f"runtime.{step.kind}.intent")
+        if not step.repeatable:
+            # A worker that stood still since the intent may have a successor, whose person has answered by now.
+            fence_demand_fresh()
         try:
             outcome = await dispatch(step.idempotency_key, place)
         except CallFailed as refused:

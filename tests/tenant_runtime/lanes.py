@@ -120,12 +120,15 @@ class Lane:
             wait_until(lambda: self.effects.done[following], 15, "the successor's effect")
         else:
             self._over(halted)
-        before = rows_settled(self.url)
+        before, calls = rows_settled(self.url), len(self.effects.keys)
         halted.worker.signal(signal.SIGCONT)
         wait_until(lambda: halted.worker.gave_up(halted.run_id), 15, "the woken worker to give up its run")
         time.sleep(WOKEN_S)
         written = rows_changed(before, rows_read(self.url))
         assert written == [], f"{case.what}: the woken worker wrote {written}"
+        if not within and case.tool == "post":
+            # A key of its own protects the other tool.
+            assert len(self.effects.keys) == calls, f"{case.what}: the woken worker called outside"
         if within:
             self.effects.gates[following].set()
             self._over(halted)

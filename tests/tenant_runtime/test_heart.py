@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,8 +14,10 @@ import pytest
 
 from tenant_runtime.engine import heart
 from tenant_runtime.engine.attempts import Held
-from tenant_runtime.engine.fence import Fence
+from tenant_runtime.engine.fence import Fence, fence_enter
 from tenant_runtime.engine.heart import Heart, Kept, heart_beating
+from tenant_runtime.errors import LeaseLost
+from tenant_runtime.ledger.ledger import Ledger
 from tests.tenant_runtime.support import runtime_environment, runtime_started
 
 BEAT_S = 0.05
@@ -120,3 +123,25 @@ async def test_an_agent_that_blocks_for_longer_than_a_lease_runs_once(
     with psycopg.connect(database) as conn:
         rows = conn.execute("SELECT status, attempt, losses FROM runs").fetchall()
     assert rows == [("success", 1, 0)], "no other worker took it over"
+
+
+class _Called(BaseException):
+    """Not an Exception: what follows a failed call writes to a database, which this test has none of."""
+
+
+@pytest.mark.parametrize(("overdue", "repeatable", "end"), [
+    (True, False, LeaseLost), (True, True, _Called), (False, False, _Called),
+])  # fmt: skip
+async def test_a_worker_that_stood_still_since_its_intent_makes_no_call_that_must_not_happen_twice(
+    overdue: bool, repeatable: bool, end: type[BaseException]
+) -> None:
+    async def dispatch(*_: object) -> Any:
+        raise _Called
+
+    none: Any = None
+    account: Any = SimpleNamespace(run_id=str(uuid4()))
+    ledger = Ledger(none, none, none, thread_id=uuid4(), account=account)
+    step: Any = SimpleNamespace(kind="tool", repeatable=repeatable, idempotency_key=uuid4())
+    fence_enter(Fence(uuid4(), 1), overdue=lambda: overdue)
+    with pytest.raises(end):
+        await ledger._make(step, none, dispatch)
