@@ -14,6 +14,8 @@ EVERY_ROLE: Final = frozenset(ROLES)
 WORKING: Final[frozenset[Role]] = frozenset({"admin", "operator", "developer", "user"})
 BUILDING: Final[frozenset[Role]] = frozenset({"admin", "operator", "developer"})
 AUDITING: Final[frozenset[Role]] = frozenset({"admin", "auditor"})
+#: Those who look at what everybody's runs did and took; what was said in them is for others.
+WATCHING: Final[frozenset[Role]] = frozenset({"admin", "operator", "auditor"})
 ADMINISTERING: Final[frozenset[Role]] = frozenset({"admin"})
 
 
@@ -40,6 +42,7 @@ RULES: Final = (
     _rule(r"/info", EVERY_ROLE),
     _rule(r"/metrics", EVERY_ROLE - {"user"}),
     _rule(r"/admin/audit", AUDITING, "GET"),
+    _rule(r"/admin/runs(/[^/]+)?", WATCHING, "GET"),
     _rule(r"/admin(/.*)?", ADMINISTERING),
     # Long-term memory is everybody's: what is written there, everybody's agents read.
     _rule(r"/documents", BUILDING),

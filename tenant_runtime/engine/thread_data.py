@@ -37,6 +37,7 @@ TABLES: Final = {
     "threads": "thread_id = %(t)s::uuid",
     "runs": "thread_id = %(t)s::uuid",
     "run_events": "run_id IN (SELECT run_id FROM runs WHERE thread_id = %(t)s::uuid)",
+    "run_calls": "run_id IN (SELECT run_id FROM runs WHERE thread_id = %(t)s::uuid)",
     "run_steps": "thread_id = %(t)s::uuid",
     "checkpoints": "thread_id = %(t)s",
     "checkpoint_blobs": "thread_id = %(t)s",

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,6 +23,7 @@ from tenant_runtime.engine.serde.sealing import Sealer, SealRefused
 from tenant_runtime.engine.serial import dumps
 from tenant_runtime.errors import RuntimeFault, StateRefused, StepOutsideGraph, ToolFailed
 from tenant_runtime.ledger import questions, rows
+from tenant_runtime.ledger.calls import call_write
 from tenant_runtime.ledger.places import StepPlace, place_now
 from tenant_runtime.ledger.rows import Step
 from tenant_runtime.ledger.states import Call, StepState, idempotency_key, next_move, step_key
@@ -103,7 +105,9 @@ class Ledger:
                 )
             )  # fmt: skip
         else:
-            found = await self._resume(step, call, why, lambda data: told(data, place) if told else None)
+            found = await self._resume(
+                step, call, why, place, lambda data: told(data, place) if told else None
+            )
             if isinstance(found, _Stored):
                 return found.data
             step = found
@@ -115,11 +119,16 @@ class Ledger:
         if not step.repeatable:
             # A worker that stood still since the intent may have a successor, whose person has answered by now.
             fence_demand_fresh()
+        begun = time.monotonic()
+
+        def took_ms() -> int:
+            return int((time.monotonic() - begun) * 1000)
+
         try:
             outcome = await dispatch(step.idempotency_key, place)
         except CallFailed as refused:
             self._failed_here.add(step.key)
-            await self._settle(step, refused.outcome)
+            await self._settle(step, refused.outcome, place, took_ms())
             raise refused.fault from refused.__cause__
         except GraphBubbleUp:
             # The tool itself asks a person, or sleeps: it is called again when the run goes on.
@@ -132,11 +141,13 @@ class Ledger:
                 await self._doubt(step)
             raise
         crash_point(f"runtime.{step.kind}.dispatched")
-        await self._settle(step, outcome)
+        await self._settle(step, outcome, place, took_ms())
         crash_point(f"runtime.{step.kind}.done")
         return outcome.data
 
-    async def _settle(self, step: Step, outcome: Outcome, *, answered: bool = False) -> None:
+    async def _settle(
+        self, step: Step, outcome: Outcome, place: StepPlace, duration_ms: int = 0, *, answered: bool = False
+    ) -> None:
         state: StepState = "failed" if outcome.failed else "done"
         kind, data = self._sealed(step, dumps(outcome.data).encode())
         bill_id = f"{self._run}:{step.key}" + (f":{step.tries}" if step.tries > 1 else "")
@@ -148,6 +159,10 @@ class Ledger:
             )  # fmt: skip
             if moved:
                 await outcome.bill(conn, bill_id)
+                await call_write(
+                    conn, run_id=self._run, step=step, place=place.label, state=state, usage=outcome.usage,
+                    duration_ms=duration_ms,
+                )  # fmt: skip
             if moved and answered:
                 await self._audit(conn, "step.done", self.account.user, step)
 
@@ -181,7 +196,7 @@ class Ledger:
         return None, "lost"
 
     async def _resume(
-        self, step: Step, call: Call, why: str, told: Callable[[Any], Outcome | None]
+        self, step: Step, call: Call, why: str, place: StepPlace, told: Callable[[Any], Outcome | None]
     ) -> "_Stored | Step":
         """What is known of a step that was begun before: its data, or the step as it may be called now."""
         asked = questions.question(
@@ -204,10 +219,10 @@ class Ledger:
             return await self._write(
                 lambda conn: rows.step_again(conn, self._thread, step, run_id=self._run, idempotency_key=key)
             )
-        return await self._ask(step, asked, told)
+        return await self._ask(step, asked, place, told)
 
     async def _ask(
-        self, step: Step, asked: dict[str, Any], told: Callable[[Any], Outcome | None]
+        self, step: Step, asked: dict[str, Any], place: StepPlace, told: Callable[[Any], Outcome | None]
     ) -> "_Stored | Step":
         await self._doubt(step)
         value = questions.ask(asked)
@@ -217,7 +232,7 @@ class Ledger:
         if answer.outcome == "done":
             outcome = told(answer.result)
             assert outcome is not None, "only tools are asked about"
-            await self._settle(step, outcome, answered=True)
+            await self._settle(step, outcome, place, answered=True)
             return _Stored(outcome.data)
 
         async def again(conn: Connection) -> Step:

@@ -15,6 +15,7 @@ from tenant_runtime.doors.mcp.routes import McpDoor
 from tenant_runtime.doors.openai import chat, models, responses
 from tenant_runtime.runtime import Runtime, task_running
 from tenant_runtime.service import (
+    activity,
     admin,
     agent_protocol,
     assistants,
@@ -39,8 +40,8 @@ from tenant_runtime.service.problems import problems_install
 
 ROUTERS = (
     description.router,
-    operations.router, admin.router, documents.router, assistants.router, threads.router, thread_states.router,
-    thread_streams.router,
+    operations.router, activity.router, admin.router, documents.router, assistants.router, threads.router,
+    thread_states.router, thread_streams.router,
     thread_commands.router, crons.router, runs.router, store.router, agent_protocol.router,
     chat.router, models.router, responses.router,
     invocations.router, triggers.router, data.router,

@@ -80,7 +80,7 @@ async def info(runtime: InRuntime) -> dict[str, Any]:
         {
             "name": agent.entry.name, "assistant_id": agent.assistant_id, "version": agent.entry.version,
             "adapter": agent.entry.adapter, "description": agent.entry.description, "tools": agent.entry.tools,
-            "model": agent.entry.model or runtime.model.model,
+            "model": agent.entry.model or runtime.model.model, "limits": agent.entry.limits.model_dump(),
         }
         for agent in runtime.agents.all()
     ]  # fmt: skip
