@@ -19,6 +19,8 @@ from controlplane.tenants.rotation import EARLIER, credentials_read
 from controlplane.tenants.token_keys import key_id, key_in_use, private_key
 
 LIFE: Final = timedelta(minutes=15)
+#: Of a token that never leaves the control plane: one call, and clocks that differ a little.
+OWN_LIFE: Final = timedelta(minutes=2)
 #: Scope of who asks -> the runtime's roles it may have a token for; the first one unless another is asked for.
 _ROLES: Final = (
     (ADMIN, ("admin", "operator", "developer", "user", "auditor")),
@@ -48,12 +50,7 @@ def runtime_token_issue(
         raise Conflict(f"{tenant.slug} is {tenant.lifecycle}, not active.", code="tenant_not_active")
     subject = user if user is not None else _subject(principal)
     ends, jti = now + LIFE, uuid.uuid4().hex
-    claims = {
-        "iss": TOKEN_ISSUER, "aud": tenant.slug, "sub": subject, "role": wanted, "jti": jti,
-        "iat": int(now.timestamp()), "nbf": int(now.timestamp()), "exp": int(ends.timestamp()),
-    }  # fmt: skip
-    key = private_key(_key_in_use(tenant))
-    token = jwt.encode(claims, key, algorithm="EdDSA", headers={"kid": key_id(key)})
+    token = _signed(tenant, subject, wanted, jti, now=now, ends=ends)
     with transaction.atomic():
         audit_record(
             at=now,
@@ -71,6 +68,26 @@ def runtime_token_issue(
         "user": subject,
         "expires_at": ends.replace(microsecond=0).isoformat(),
     }
+
+
+def runtime_token_inward(*, principal: Principal, tenant: Tenant, role: str, now: datetime) -> str:
+    """A token of OWN_LIFE for a call that the control plane makes itself on behalf of who asks. It is given to nobody
+    and so not recorded: what is done with it is. Raises PermissionDenied beyond the asker's own role, Conflict while
+    the runtime could not check it."""
+    if not any(role in roles for scope, roles in _ROLES if access_allows(principal, scope)):
+        raise PermissionDenied(
+            f"Your role may not act as {role} in a runtime.", hint="Ask an operator of your team."
+        )
+    return _signed(tenant, _subject(principal), role, uuid.uuid4().hex, now=now, ends=now + OWN_LIFE)
+
+
+def _signed(tenant: Tenant, subject: str, role: str, jti: str, *, now: datetime, ends: datetime) -> str:
+    claims = {
+        "iss": TOKEN_ISSUER, "aud": tenant.slug, "sub": subject, "role": role, "jti": jti,
+        "iat": int(now.timestamp()), "nbf": int(now.timestamp()), "exp": int(ends.timestamp()),
+    }  # fmt: skip
+    key = private_key(_key_in_use(tenant))
+    return jwt.encode(claims, key, algorithm="EdDSA", headers={"kid": key_id(key)})
 
 
 def _subject(principal: Principal) -> str:
