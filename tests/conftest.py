@@ -87,6 +87,7 @@ pytest_plugins = [
     "tests.support.people",
     "tests.support.customers",
     "tests.support.house",
+    "tests.support.runtimes",
     "tests.support.clouds",
     "tests.support.aws_account",
     "tests.support.cluster.fixture",

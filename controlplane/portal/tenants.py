@@ -41,6 +41,7 @@ IN_PROGRESS = (states.REQUESTED, states.PROVISIONING, states.DEPROVISIONING)
 TABS = (
     ("tenant", "Summary"),
     ("tenant-resources", "Resources"),
+    ("tenant-agents", "Agents"),
     ("tenant-operations", "Operations"),
     ("tenant-snapshots", "Snapshots"),
     ("tenant-usage", "Usage"),
@@ -121,11 +122,13 @@ def tenant_frame(
     context: dict[str, Any],
     *,
     tab: str,
+    leaf: str = "",
     status: int = 200,
 ) -> HttpResponse:
-    """One tab of a tenant under the header all of them share."""
+    """One tab of a tenant under the header all of them share; `leaf` names a page below the tab."""
     plan = plans().get(tenant.plan)
     title = dict(TABS)[tab]
+    ends = ((title, reverse(f"portal:{tab}", args=[tenant.slug])), (leaf, "")) if leaf else ((title, ""),)
     tenant_crumb = (tenant.name, "" if tab == "tenant" else reverse("portal:tenant", args=[tenant.slug]))
     crumbs = (("Tenants", reverse("portal:tenants")), tenant_crumb)
     frame = {
@@ -147,7 +150,7 @@ def tenant_frame(
         template,
         {**frame, **context},
         section="tenants",
-        crumbs=crumbs if tab == "tenant" else (*crumbs, (title, "")),
+        crumbs=crumbs if tab == "tenant" else (*crumbs, *ends),
         status=status,
     )
 

@@ -3,12 +3,16 @@
 from django.urls import URLPattern, path
 
 from controlplane.portal import (
+    agents,
     failures,
     invoices,
     keys,
     money,
     onboarding,
     operations,
+    playground,
+    playground_stream,
+    runs,
     settings_tab,
     shared,
     snapshots_tab,
@@ -24,6 +28,21 @@ urlpatterns: list[URLPattern] = [
     path("tenants/new/<uuid:draft_id>/plan/", onboarding.tenant_draft, name="tenant-draft"),
     path("tenants/<str:slug>/", tenants.tenant, name="tenant"),
     path("tenants/<str:slug>/resources/", tenants.tenant_resources, name="tenant-resources"),
+    path("tenants/<str:slug>/agents/", agents.tenant_agents, name="tenant-agents"),
+    path("tenants/<str:slug>/runs/<uuid:thread_id>/<uuid:run_id>/", runs.tenant_run, name="tenant-run"),
+    path(
+        "tenants/<str:slug>/runs/<uuid:thread_id>/<uuid:run_id>/content/",
+        runs.tenant_run_content,
+        name="tenant-run-content",
+    ),
+    path("tenants/<str:slug>/playground/", playground.playground, name="playground"),
+    path("tenants/<str:slug>/playground/say/", playground.playground_say, name="playground-say"),
+    path("tenants/<str:slug>/playground/stop/", playground.playground_stop, name="playground-stop"),
+    path(
+        "tenants/<str:slug>/playground/<uuid:thread_id>/<uuid:run_id>/stream/",
+        playground_stream.playground_stream,
+        name="playground-stream",
+    ),
     path("tenants/<str:slug>/operations/", tenants.tenant_operations, name="tenant-operations"),
     path("tenants/<str:slug>/usage/", money.tenant_usage, name="tenant-usage"),
     path("tenants/<str:slug>/billing/", money.tenant_billing, name="tenant-billing"),

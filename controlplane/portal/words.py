@@ -9,6 +9,7 @@ from typing import Final
 
 from billing.invoicing import states as invoice_states
 from controlplane.operations import states as operation_states
+from controlplane.tenants import runtime_activity as runs
 from controlplane.tenants import states as tenant_states
 from controlplane.tenants.snapshots import states as snapshot_states
 
@@ -83,6 +84,21 @@ INVOICE: Final[dict[str, Look]] = {
     invoice_states.VOID: Look("idle", "ban"),
     invoice_states.UNCOLLECTIBLE: Look("bad", "circle-minus"),
 }
+#: Of an agent's run in a runtime. A canceled one is `interrupted`, as SDK clients know it.
+RUN: Final[dict[str, Look]] = {
+    runs.PENDING: _WAITS,
+    runs.RUNNING: _BUSY,
+    runs.SUCCESS: _OK,
+    runs.ERROR: _BAD,
+    runs.TIMEOUT: Look("bad", "clock"),
+    runs.INTERRUPTED: Look("idle", "ban"),
+}
+CALL: Final[dict[str, Look]] = {
+    "done": _OK,
+    "failed": _BAD,
+    "intent": _UNKNOWN,
+    "unknown": Look("warn", "info"),
+}
 LOOKS: Final[dict[str, dict[str, Look]]] = {
     "lifecycle": LIFECYCLE,
     "health": HEALTH,
@@ -92,6 +108,8 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
     "resource": RESOURCE,
     "snapshot": SNAPSHOT,
     "invoice": INVOICE,
+    "run": RUN,
+    "call": CALL,
 }
 
 #: What a kind of operation is called where it is a title.

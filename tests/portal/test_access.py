@@ -11,6 +11,7 @@ from tests.portal.conftest import Browse, Page
 from tests.portal.test_pages import TENANT_PAGES, assert_clean
 from tests.support.people import Person
 
+NOBODYS = "00000000-0000-4000-8000-000000000000"
 TENANT_POSTS = {
     "protection/": {"deletion_protection": "on"},
     "credentials/": {"name": "x"},
@@ -23,6 +24,9 @@ TENANT_POSTS = {
     "operate/rotate-credentials/": {},
     "operate/upgrade/": {},
     "snapshots/take/": {},
+    "playground/say/": {"agent": "speaking", "text": "hello"},
+    "playground/stop/": {"thread": NOBODYS, "run": NOBODYS},
+    f"runs/{NOBODYS}/{NOBODYS}/content/": {},
     "snapshots/00000000-0000-7000-8000-000000000000/restore/": {"confirm": "acme"},
     "snapshots/00000000-0000-7000-8000-000000000000/delete/": {},
 }

@@ -15,7 +15,16 @@ from tests.portal import stories
 from tests.portal.conftest import Browse, Page
 from tests.support.people import Person
 
-TENANT_PAGES = ("", "resources/", "operations/", "usage/", "billing/", "snapshots/", "settings/")
+TENANT_PAGES = (
+    "",
+    "resources/",
+    "agents/",
+    "operations/",
+    "usage/",
+    "billing/",
+    "snapshots/",
+    "settings/",
+)
 LIST_PAGES = ("/tenants/", "/tenants/new/", "/operations/", "/keys/")
 
 

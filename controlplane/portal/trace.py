@@ -1,0 +1,124 @@
+"""The course of a run laid out on a line of time. Pure: what the runtime told in, rows and their bars out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from controlplane.portal.agents import moment
+
+#: Units of the drawing from the run's beginning to its end, and the least a bar takes so that it can be seen.
+WIDTH: Final = 1000
+_LEAST: Final = 4
+_TITLES: Final = {"chat": "Model call", "embed": "Embedding", "tool": "Tool call"}
+_ICONS: Final = {
+    "chat": "brain-circuit",
+    "embed": "boxes",
+    "tool": "zap",
+    "wait": "clock",
+    "attempt": "rotate-ccw",
+}
+
+
+@dataclass(frozen=True)
+class Span:
+    """One row. `took_s` None: it is not over, or nobody knows how it ended. `x` and `width` are of WIDTH."""
+
+    kind: str
+    title: str
+    name: str
+    place: str
+    state: str
+    from_s: float
+    took_s: float | None
+    tokens_in: int | None
+    tokens_out: int | None
+    x: float
+    width: float
+    note: str = ""
+
+    @property
+    def icon(self) -> str:
+        return _ICONS.get(self.kind, "circle-dot")
+
+    @property
+    def node(self) -> str:
+        """The step of the agent that made the call."""
+        return self.place.partition(":")[2]
+
+
+@dataclass(frozen=True)
+class Trace:
+    spans: list[Span]
+    total_s: float
+    #: (share of WIDTH, seconds) of the marks above the bars.
+    ticks: list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class _Line:
+    begun: datetime
+    total_s: float
+
+    def at(self, when: datetime) -> float:
+        return min(max((when - self.begun).total_seconds(), 0.0), self.total_s)
+
+    def bar(self, from_s: float, took_s: float) -> tuple[float, float]:
+        scale = WIDTH / self.total_s
+        width = min(max(took_s * scale, _LEAST), WIDTH)
+        return round(min(from_s * scale, WIDTH - width), 1), round(width, 1)
+
+
+def trace_of(course: Mapping[str, Any], now: datetime) -> Trace:
+    """Waiting for a worker, attempts after the first, and every call, in the order they began."""
+    begun = moment(course.get("created_at")) or now
+    ended = moment(course.get("ended_at")) or now
+    line = _Line(begun, max((ended - begun).total_seconds(), 0.001))
+    spans = [*_waiting(course, line), *_attempts(course, line)]
+    spans += [span for call in course.get("calls", []) if (span := _call(call, line)) is not None]
+    spans.sort(key=lambda span: span.from_s)
+    quarters = [(share, line.total_s * share / WIDTH) for share in range(0, WIDTH + 1, WIDTH // 4)]
+    return Trace(spans, line.total_s, quarters)
+
+
+def _span(kind: str, title: str, line: _Line, from_s: float, took_s: float | None, **more: Any) -> Span:
+    x, width = line.bar(from_s, line.total_s - from_s if took_s is None else took_s)
+    known = {"name": "", "place": "", "state": "done", "tokens_in": None, "tokens_out": None, **more}
+    return Span(kind=kind, title=title, from_s=from_s, took_s=took_s, x=x, width=width, **known)
+
+
+def _waiting(course: Mapping[str, Any], line: _Line) -> list[Span]:
+    started = moment(course.get("started_at"))
+    if started is None:
+        return [_span("wait", "Waits for a worker", line, 0.0, None, state="open")]
+    return [_span("wait", "Waited for a worker", line, 0.0, line.at(started))]
+
+
+def _attempts(course: Mapping[str, Any], line: _Line) -> list[Span]:
+    found = []
+    for row in course.get("attempts", [])[1:]:
+        if (at := moment(row.get("begun_at"))) is not None:
+            note = "a worker took the run over, or it woke up"
+            found.append(_span("attempt", f"Attempt {row.get('attempt')}", line, line.at(at), 0.0, note=note))
+    return found
+
+
+def _call(call: Mapping[str, Any], line: _Line) -> Span | None:
+    at = moment(call.get("begun_at"))
+    if at is None:
+        return None
+    usage = call.get("usage") or {}
+    counted = "input" in usage
+    kind, state = str(call.get("kind", "")), str(call.get("state", ""))
+    took = None if call.get("duration_ms") is None else int(call["duration_ms"]) / 1000
+    tries = int(call.get("tries") or 1)
+    return _span(
+        kind, _TITLES.get(kind, kind), line, line.at(at), took,
+        name=str(call.get("name", "")), place=str(call.get("place") or ""), state=state,
+        tokens_in=sum(int(usage.get(part) or 0) for part in ("input", "cached_input", "cache_write"))
+        if counted
+        else None,
+        tokens_out=sum(int(usage.get(part) or 0) for part in ("output", "reasoning")) if counted else None,
+        note={"intent": "no answer kept", "unknown": "nobody knows whether it took effect"}.get(state, "")
+        or (f"try {tries}" if tries > 1 else ""),
+    )  # fmt: skip
