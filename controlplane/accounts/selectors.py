@@ -1,6 +1,7 @@
 """Reads of people, teams and keys."""
 
 import hmac
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -65,6 +66,12 @@ def principal_of_user(*, user: User) -> Principal | None:
         scopes=ROLE_SCOPES[membership.role],
         user_id=user.id,
     )
+
+
+def people_emails(*, team_id: UUID, user_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """E-mail addresses of those among the users who belong to the team."""
+    rows = Membership.objects.filter(team_id=team_id, user_id__in=list(user_ids))
+    return dict(rows.values_list("user_id", "user__email"))
 
 
 def api_keys_visible(*, principal: Principal) -> QuerySet[ApiKey]:

@@ -1,14 +1,17 @@
 """A tenant's agents as its runtime serves them, how each is called, and the newest runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
+from controlplane.accounts.selectors import people_emails
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
 from controlplane.portal.listing import chosen
@@ -48,6 +51,9 @@ curl -s {url}/runs/wait \\
        "input": {{"messages": [{{"role": "user", "content": "What can you do?"}}]}}}}'"""
 #: (title, snippet); the address and the agent's name are filled in.
 _SNIPPETS: Final = (("langgraph-sdk", _SDK), ("openai", _OPENAI), ("curl", _CURL))
+
+#: How a runtime names a person of the control plane (tenants/runtime_tokens.py).
+_PERSON: Final = "person:"
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def tenant_agents(request: HttpRequest, principal: Principal, slug: str) -> Http
         context |= {
             "info": look["info"],
             "agents": [agent_shown(each, found.runtime_url) for each in look["info"].get("agents", [])],
-            "runs": [run_row(row) for row in look["runs"]],
+            "runs": runs_named(principal, [run_row(row) for row in look["runs"]]),
             "next": look["next"],
             "runs_error": look["runs_error"],
         }
@@ -127,6 +133,19 @@ def run_row(row: Mapping[str, Any]) -> RunRow:
         attempt=int(row.get("attempt") or 0),
         tokens=int(row["input_tokens"]) + int(row.get("output_tokens") or 0) if counted else None,
     )
+
+
+def runs_named(principal: Principal, rows: list[RunRow]) -> list[RunRow]:
+    """The same with the e-mail addresses of the team's own people, whom a runtime knows by their ids."""
+    ids: dict[str, UUID] = {}
+    for row in rows:
+        with suppress(ValueError):
+            if row.user.startswith(_PERSON):
+                ids[row.user] = UUID(row.user.removeprefix(_PERSON))
+    emails = people_emails(team_id=principal.team_id, user_ids=ids.values()) if ids else {}
+    return [
+        replace(row, user=emails.get(ids[row.user], row.user)) if row.user in ids else row for row in rows
+    ]
 
 
 def moment(raw: object) -> datetime | None:

@@ -11,7 +11,7 @@ from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
-from controlplane.portal.agents import run_row
+from controlplane.portal.agents import run_row, runs_named
 from controlplane.portal.pages import page
 from controlplane.portal.run_causes import run_cause
 from controlplane.portal.tenants import tenant_frame
@@ -72,7 +72,7 @@ def _run(
     }
     try:
         course = run_course(principal=principal, tenant=tenant, thread_id=thread_id, run_id=run_id, now=now)
-        row = run_row(course)
+        (row,) = runs_named(principal, [run_row(course)])
         context |= {
             "run": row,
             "course": course,

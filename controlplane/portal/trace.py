@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from controlplane.portal.agents import moment
+from controlplane.portal.figures import elapsed_text
 
 #: Units of the drawing from the run's beginning to its end, and the least a bar takes so that it can be seen.
 WIDTH: Final = 1000
 _LEAST: Final = 4
+_MARKS: Final = 4
 _TITLES: Final = {"chat": "Model call", "embed": "Embedding", "tool": "Tool call"}
 _ICONS: Final = {
     "chat": "brain-circuit",
@@ -42,6 +44,14 @@ class Span:
         return _ICONS.get(self.kind, "circle-dot")
 
     @property
+    def at_text(self) -> str:
+        return length_text(self.from_s)
+
+    @property
+    def took_text(self) -> str:
+        return "" if self.took_s is None else length_text(self.took_s)
+
+    @property
     def node(self) -> str:
         """The step of the agent that made the call."""
         return self.place.partition(":")[2]
@@ -50,9 +60,8 @@ class Span:
 @dataclass(frozen=True)
 class Trace:
     spans: list[Span]
-    total_s: float
-    #: (share of WIDTH, seconds) of the marks above the bars.
-    ticks: list[tuple[int, float]]
+    #: What stands above the bars, at equal distances from the beginning to the end.
+    ticks: list[str]
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,13 @@ class _Line:
         return round(min(from_s * scale, WIDTH - width), 1), round(width, 1)
 
 
+def length_text(seconds: float) -> str:
+    """`12 ms`, `1.25 s`, then as elsewhere: calls differ by less than lists of operations do."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 10 else elapsed_text(seconds)
+
+
 def trace_of(course: Mapping[str, Any], now: datetime) -> Trace:
     """Waiting for a worker, attempts after the first, and every call, in the order they began."""
     begun = moment(course.get("created_at")) or now
@@ -77,8 +93,8 @@ def trace_of(course: Mapping[str, Any], now: datetime) -> Trace:
     spans = [*_waiting(course, line), *_attempts(course, line)]
     spans += [span for call in course.get("calls", []) if (span := _call(call, line)) is not None]
     spans.sort(key=lambda span: span.from_s)
-    quarters = [(share, line.total_s * share / WIDTH) for share in range(0, WIDTH + 1, WIDTH // 4)]
-    return Trace(spans, line.total_s, quarters)
+    quarters = [line.total_s * part / _MARKS for part in range(_MARKS + 1)]
+    return Trace(spans, [length_text(at) for at in quarters])
 
 
 def _span(kind: str, title: str, line: _Line, from_s: float, took_s: float | None, **more: Any) -> Span:

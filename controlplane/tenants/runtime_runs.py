@@ -59,12 +59,11 @@ def run_content_read(
     for state in history:
         number = state["metadata"].get("step")
         for task in state["tasks"]:
-            written = (
-                task.get("result") or {"asks": task["interrupts"]}
-                if task["interrupts"]
-                else task.get("result")
-            )
-            if isinstance(number, int) and written is not None:
+            written = task.get("result")
+            if task["interrupts"]:
+                written = written or {"asks": task["interrupts"]}
+            # The first step only takes in what was asked.
+            if isinstance(number, int) and written is not None and task["name"] != "__start__":
                 found["steps"][f"{number + 1}:{task['name']}"] = written
     shown: Row = own_redactor().value(found)
     return shown

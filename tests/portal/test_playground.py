@@ -80,6 +80,8 @@ def test_a_conversation_without_scripts(owner: Person, browse: Browse, behind: R
     with behind.http() as operator:
         row = operator.get(f"/admin/runs/{run}").json()
         assert row["user"] == f"person:{owner.user.pk}"
+    for place in ("agents/", f"runs/{thread}/{run}/"):
+        assert owner.user.email in Page(client.get(f"/tenants/acme/{place}")).text.replace("\n", "")
 
 
 def test_a_form_sent_twice_begins_one_run(owner: Person, browse: Browse, behind: RuntimeProcess) -> None:
