@@ -19,6 +19,8 @@ _ICONS: Final = {
     "tool": "zap",
     "wait": "clock",
     "attempt": "rotate-ccw",
+    "asks": "circle-pause",
+    "error": "circle-x",
 }
 
 
@@ -93,6 +95,7 @@ def trace_of(course: Mapping[str, Any], now: datetime) -> Trace:
     spans = [*_waiting(course, line), *_attempts(course, line)]
     spans += [span for call in course.get("calls", []) if (span := _call(call, line)) is not None]
     spans.sort(key=lambda span: span.from_s)
+    spans += _end(course, line)
     quarters = [line.total_s * part / _MARKS for part in range(_MARKS + 1)]
     return Trace(spans, [length_text(at) for at in quarters])
 
@@ -116,6 +119,16 @@ def _attempts(course: Mapping[str, Any], line: _Line) -> list[Span]:
         if (at := moment(row.get("begun_at"))) is not None:
             note = "a worker took the run over, or it woke up"
             found.append(_span("attempt", f"Attempt {row.get('attempt')}", line, line.at(at), 0.0, note=note))
+    return found
+
+
+def _end(course: Mapping[str, Any], line: _Line) -> list[Span]:
+    """How it came to its end, where that is no success."""
+    found = []
+    if code := course.get("error_code"):
+        found.append(_span("error", "Ended with", line, line.total_s, 0.0, name=str(code)))
+    if course.get("waits_for_answer"):
+        found.append(_span("asks", "Asks a person", line, line.total_s, 0.0, note="and waits for the answer"))
     return found
 
 

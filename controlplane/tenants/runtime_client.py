@@ -104,7 +104,8 @@ class RuntimeClient:
     def _problem(self, status: int, body: Any) -> Exception:
         problem = body if isinstance(body, dict) else {}
         code, detail = str(problem.get("code") or "runtime_refused"), str(problem.get("detail") or "")
-        if status == 404 and code in ("not_found", "admin_disabled"):
+        # What we ask for is allowed to the role we ask in: a runtime that forbids it has never heard of it.
+        if (status, code) in ((404, "not_found"), (404, "admin_disabled"), (403, "forbidden")):
             return RuntimeTooOld(
                 f"The runtime of {self._slug} is of a release that does not know this.",
                 hint=f"Bring it up to date: freehold tenants upgrade {self._slug}.",

@@ -104,6 +104,22 @@ def test_a_reload_while_it_goes_on_follows_it_and_it_can_be_stopped(
     expect(page.get_by_label("Your message")).to_be_enabled()
 
 
+def test_the_page_of_a_run_moves_by_itself_until_it_is_over(
+    visit: OpenVisit, owner: Person, runtime: RuntimeProcess
+) -> None:
+    here = visit()
+    page = here.sign_in(owner)
+    with runtime.http() as http:
+        thread = http.post("/threads", json={}).json()["thread_id"]
+        given = {"messages": [{"role": "user", "content": "zzz"}]}
+        begun = http.post(f"/threads/{thread}/runs", json={"assistant_id": "sleepy", "input": given}).json()
+        page.goto(f"{here.address}/tenants/acme/runs/{thread}/{begun['run_id']}/")
+        expect(page.locator("#course .badge").first).to_contain_text(re.compile("pending|running"))
+        http.post(f"/threads/{thread}/runs/{begun['run_id']}/cancel").raise_for_status()
+    expect(page.locator("#course .badge").first).to_contain_text("interrupted")
+    assert page.locator("#course").get_attribute("hx-trigger") is None, "nothing is asked for any more"
+
+
 def test_what_is_refused_is_said_beside_the_message(
     visit: OpenVisit, owner: Person, runtime: RuntimeProcess
 ) -> None:

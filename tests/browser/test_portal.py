@@ -20,6 +20,8 @@ PAGES = (
     "/tenants/new/",
     "/tenants/acme/",
     "/tenants/acme/resources/",
+    "/tenants/acme/agents/",
+    "/tenants/acme/playground/",
     "/tenants/acme/operations/",
     "/tenants/acme/usage/",
     "/tenants/acme/billing/",

@@ -228,7 +228,7 @@ def test_a_runtime_of_an_earlier_release_still_tells_its_agents(
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/info":
             return httpx.Response(200, json=info)
-        return httpx.Response(404, json={"code": "not_found", "detail": "Not Found"})
+        return httpx.Response(403, json={"code": "forbidden", "detail": "the role auditor may not do this"})
 
     played = httpx.MockTransport(answer)
     whole = httpx.Client

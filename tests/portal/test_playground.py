@@ -4,6 +4,7 @@ import asyncio
 import re
 import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,10 +18,11 @@ from controlplane.operations.models import Operation
 from controlplane.portal import playground_stream
 from controlplane.portal.playground_stream import told_of
 from controlplane.tenants.models import Tenant
+from controlplane.tenants.runtime_client import RuntimeClient
 from tests.portal.conftest import Browse, Page
 from tests.portal.test_pages import assert_accessible, assert_clean
 from tests.support.people import Person, person_make
-from tests.tenant_runtime.support import RuntimeProcess, wait_until
+from tests.tenant_runtime.support import ADMIN_KEY, RuntimeProcess, wait_until
 
 Behind = Callable[[Tenant], RuntimeProcess]
 SAY = "/tenants/acme/playground/say/"
@@ -127,6 +129,18 @@ def test_a_failure_is_shown_with_what_to_do(owner: Person, browse: Browse, behin
     assert "ValueError" in page.text
     assert "cannot do dance" in page.text
     assert "Next:" in page.text
+
+
+def test_a_runtime_that_refuses_new_runs_says_why(
+    owner: Person, browse: Browse, behind: RuntimeProcess
+) -> None:
+    with behind.http(ADMIN_KEY) as admin:
+        admin.post("/admin/pause", json={"reason": "the budget is spent"}).raise_for_status()
+        try:
+            page = Page(browse(owner).post(SAY, {"agent": "speaking", "text": "hi"}, follow=True))
+        finally:
+            admin.post("/admin/resume").raise_for_status()
+    assert page.text.count("the budget is spent") == 2, "as the answer to the message, and on the page"
 
 
 def test_an_empty_or_endless_message_is_refused(
@@ -270,3 +284,74 @@ def test_a_line_that_is_too_long_is_left_out_and_the_next_is_not(monkeypatch: py
         return [each async for each in playground_stream._shortened(answer)]
 
     assert asyncio.run(read()) == [b'id: 2\nevent: over\ndata: {"status": "success"}\n\n']
+
+
+class Upstream(httpx.AsyncByteStream):
+    """A run that says one thing and then nothing, until it is hung up on."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b'id: 1\nevent: metadata\ndata: {"attempt": 1}\n\n'
+        await asyncio.Event().wait()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def followed(
+    upstream: httpx.AsyncByteStream, monkeypatch: pytest.MonkeyPatch, act: Callable[[Any], Any]
+) -> list[bytes]:
+    """What the page was told until `act` (which gets the task that reads) was done with it."""
+    whole = httpx.AsyncClient
+
+    def client(**options: Any) -> httpx.AsyncClient:
+        played = httpx.MockTransport(lambda _: httpx.Response(200, stream=upstream))
+        return whole(**options, transport=played)
+
+    monkeypatch.setattr(playground_stream.httpx, "AsyncClient", client)
+    told: list[bytes] = []
+    begun = asyncio.Event()
+
+    async def read() -> None:
+        runtime = RuntimeClient(tenant=Tenant(slug="acme", runtime_url="http://runtime"), token="t")
+        async for part in playground_stream._events(runtime, "/threads/1/runs/2/stream", ""):
+            told.append(part)
+            if len(told) == 2:
+                begun.set()
+
+    async def main() -> None:
+        task = asyncio.create_task(read())
+        await asyncio.wait_for(begun.wait(), 5)
+        act(task)
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait_for(task, 5)
+
+    asyncio.run(main())
+    return told
+
+
+def test_the_runtime_is_hung_up_on_when_the_browser_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    upstream = Upstream()
+    told = followed(upstream, monkeypatch, lambda task: task.cancel())
+    assert told[1] == b'id: 1\nevent: attempt\ndata: {"attempt": 1}\n\n'
+    assert upstream.closed
+
+
+def test_a_stream_ends_by_its_hour_without_saying_that_the_run_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The browser then comes again from where it was."""
+
+    class Lively(Upstream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                await asyncio.sleep(0.01)
+                yield b": heartbeat\n\n"
+
+    monkeypatch.setattr(playground_stream, "STREAM_S", 0.2)
+    upstream = Lively()
+    told = followed(upstream, monkeypatch, lambda task: None)
+    assert set(told[1:]) == {b": heartbeat\n\n"}
+    assert upstream.closed

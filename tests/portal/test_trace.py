@@ -51,6 +51,15 @@ def test_a_takeover_is_a_row_of_its_own_in_its_place() -> None:
     assert trace.spans[1].title == "Attempt 2"
 
 
+def test_a_bad_end_and_a_question_stand_at_the_end() -> None:
+    trace = trace_of(course(error_code="ValueError", waits_for_answer=True), START)
+    assert [(span.title, span.name) for span in trace.spans[-2:]] == [
+        ("Ended with", "ValueError"),
+        ("Asks a person", ""),
+    ]
+    assert {span.x + span.width for span in trace.spans[-2:]} == {WIDTH}
+
+
 @pytest.mark.parametrize(
     ("ended", "ticks"),
     [
