@@ -29,6 +29,10 @@ from controlplane.tenants.selectors import tenant_get
 #: Characters of one message on the page, and messages of a conversation: the trace has the rest.
 SHOWN_MAX: Final = 20_000
 MESSAGES_SHOWN: Final = 200
+#: What stands in an offered answer where the person has to write something.
+_GAP: Final = "..."
+_CHOICE_MAX: Final = 100
+_CHOICES: Final = 6
 _ROLES: Final = {"human": "You", "ai": "", "AIMessageChunk": "", "tool": "Tool", "system": "System"}
 
 
@@ -128,6 +132,7 @@ def _talk(principal: Principal, tenant: Tenant, thread_id: UUID) -> dict[str, An
         "said": said[-MESSAGES_SHOWN:],
         "others": None if said else _text({k: v for k, v in values.items() if k != "messages"}),
         "asks": [_text(each) for each in read["interrupts"]],
+        "choices": choices_of(read["interrupts"]),
         "graph": (read["thread"].get("metadata") or {}).get("graph_id", ""),
     }
     if last is not None:
@@ -157,6 +162,16 @@ def _agent(agents: list[dict[str, Any]], wanted: str, talk: dict[str, Any]) -> d
         if name in names:
             return {"agent": agents[names.index(name)]}
     return {"agent": agents[0] if agents else None}
+
+
+def choices_of(interrupts: list[Any]) -> list[str]:
+    """The answers that an agent's one question offers (`resume_with`), as JSON; those with a gap to fill are left to
+    the person."""
+    offered = (
+        interrupts[0].get("resume_with") if len(interrupts) == 1 and isinstance(interrupts[0], dict) else None
+    )
+    texts = [json.dumps(each) for each in offered] if isinstance(offered, list) else []
+    return [text for text in texts if _GAP not in text and len(text) <= _CHOICE_MAX][:_CHOICES]
 
 
 def message_shown(message: Any) -> dict[str, str] | None:

@@ -107,6 +107,20 @@ def test_a_question_of_the_agent_is_answered(owner: Person, browse: Browse, behi
     assert "Your message" in answered.text
 
 
+def test_an_answer_that_the_agent_offers_is_one_button(
+    owner: Person, browse: Browse, behind: RuntimeProcess
+) -> None:
+    client = browse(owner)
+    page = Page(client.get(said(client, "paint", agent="asking")))
+    assert_clean(page)
+    assert_accessible(page)
+    offered = [found["value"] for found in page.all("input", name="text")]
+    assert offered == ['{"colour": "red"}'], "the other has a gap to fill"
+    answered = Page(client.get(said(client, offered[0], agent="asking", thread=page.value("thread"))))
+    assert "red it is" in answered.text
+    assert not answered.all("input", name="text")
+
+
 def test_a_run_is_stopped_and_says_so(owner: Person, browse: Browse, behind: RuntimeProcess) -> None:
     client = browse(owner)
     thread, run = ids(said(client, "zzz", agent="sleepy"))

@@ -2,6 +2,8 @@
 
 import uuid
 from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -99,6 +101,23 @@ def test_runs_are_listed_newest_first_by_status_and_agent_in_pages(
     assert [row["run_id"] for row in older["results"]] == [newest[2]["run_id"]]
     assert auditor.get("/admin/runs", params={"status": "gone"}).status_code == 422
     assert auditor.get(f"/admin/runs/{uuid.uuid4()}").status_code == 404
+
+
+def test_each_attempt_is_told_with_its_moment(
+    runtime: RuntimeProcess, auditor: httpx.Client, tmp_path: Path
+) -> None:
+    """A run that slept begins another attempt when it wakes, as one does that a worker takes over."""
+    with runtime.http() as operator:
+        given = {"journal": str(tmp_path / "journal"), "steps": 1, "seconds": 0.7}
+        operator.post("/runs/wait", json={"assistant_id": "napping", "input": given}).raise_for_status()
+    run = auditor.get("/admin/runs", params={"agent": "napping", "limit": 1}).json()["results"][0]
+    course = auditor.get(f"/admin/runs/{run['run_id']}").json()
+
+    assert [row["attempt"] for row in course["attempts"]] == [1, 2]
+    first, second = (datetime.fromisoformat(row["begun_at"]) for row in course["attempts"])
+    assert (second - first).total_seconds() >= 0.6
+    assert course["executed_s"] < 0.7, "asleep is not executed"
+    assert run["attempt"] == 2
 
 
 def test_users_and_developers_do_not_watch_others(runtime: RuntimeProcess, asked: dict[str, str]) -> None:

@@ -33,7 +33,9 @@ async def sleep(state: State) -> State:
 
 
 async def ask(state: State) -> State:
-    answer = interrupt({"question": "Which colour?"})
+    offered = [{"colour": "red"}, {"colour": "..."}]
+    answer = interrupt({"question": "Which colour?", "resume_with": offered})
+    answer = answer["colour"] if isinstance(answer, dict) else answer
     return {"messages": [AIMessage(content=f"{answer} it is")]}
 
 
