@@ -118,7 +118,8 @@ def agent_shown(agent: Mapping[str, Any], url: str) -> dict[str, Any]:
 
 
 def run_row(row: Mapping[str, Any]) -> RunRow:
-    counted = row.get("input_tokens") is not None
+    # Without a call there are none; calls that an earlier release made were not counted.
+    counted = row.get("input_tokens") is not None or row.get("model_calls") == 0
     return RunRow(
         run_id=str(row["run_id"]),
         thread_id=str(row["thread_id"]),
@@ -131,7 +132,7 @@ def run_row(row: Mapping[str, Any]) -> RunRow:
         started_at=moment(row.get("started_at")),
         ended_at=moment(row.get("ended_at")),
         attempt=int(row.get("attempt") or 0),
-        tokens=int(row["input_tokens"]) + int(row.get("output_tokens") or 0) if counted else None,
+        tokens=int(row.get("input_tokens") or 0) + int(row.get("output_tokens") or 0) if counted else None,
     )
 
 

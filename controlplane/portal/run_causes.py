@@ -11,12 +11,12 @@ _CAUSES: Final[dict[str, tuple[str, str]]] = {
     ),
     "run_timeout": (
         "It took longer than its agent's limits.timeout_s.",
-        "The longest bar says where the time went. Raise the limit in agents.toml, or shorten that step.",
+        "The longest bar of its trace says where the time went. Raise the limit in agents.toml, or shorten that step.",
     ),
     "step_limit": (
         "It took more steps than its agent's limits.steps.",
-        "The agent may go round in circles: look at which steps repeat. Raise the limit in agents.toml if it needs "
-        "that many.",
+        "The agent may go round in circles: its trace says which steps repeat. Raise the limit in agents.toml "
+        "if it needs that many.",
     ),
     "agent_gone": (
         "This version of the runtime no longer serves the agent.",
@@ -42,7 +42,7 @@ _CAUSES: Final[dict[str, tuple[str, str]]] = {
 }
 _OTHER: Final = (
     "The agent's own code, or a tool of it, raised this error.",
-    "Look at the last calls below. Who may read the run's content finds the message there.",
+    "Look at the last calls in its trace. The message is part of its content, for those who may read that.",
 )
 
 

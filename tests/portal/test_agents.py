@@ -12,6 +12,7 @@ import pytest
 from controlplane.accounts import roles
 from controlplane.core.models import AuditEvent
 from controlplane.operations.models import Operation
+from controlplane.portal.agents import run_row
 from controlplane.tenants.models import Tenant
 from tests.portal.conftest import Browse, Page
 from tests.portal.test_pages import assert_accessible, assert_clean
@@ -166,6 +167,13 @@ def test_a_run_of_another_thread_is_not_there(
     assert browse(owner).get(f"/tenants/acme/runs/{thread}/{uuid.uuid4()}/").status_code == 404
     assert browse(stranger).get(f"/tenants/acme/runs/{thread}/{run}/").status_code == 404
     assert browse(None).get(f"/tenants/acme/runs/{thread}/{run}/").status_code == 302
+
+
+def test_tokens_that_were_not_counted_are_unknown_and_not_zero() -> None:
+    row = {"run_id": "r", "thread_id": "t", "input_tokens": None, "output_tokens": None}
+    assert run_row({**row, "model_calls": 2}).tokens is None
+    assert run_row({**row, "model_calls": 0}).tokens == 0
+    assert run_row({**row, "model_calls": 1, "input_tokens": 5, "output_tokens": 2}).tokens == 7
 
 
 PAGES = ("agents/", f"runs/{uuid.uuid4()}/{uuid.uuid4()}/", "playground/")
