@@ -44,6 +44,7 @@ TABS = (
     ("tenant-operations", "Operations"),
     ("tenant-snapshots", "Snapshots"),
     ("tenant-usage", "Usage"),
+    ("tenant-budgets", "Budgets"),
     ("tenant-billing", "Billing"),
     ("tenant-settings", "Settings"),
 )

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from controlplane.portal import (
+    budgets,
     invoices,
     keys,
     money,
@@ -24,6 +25,14 @@ urlpatterns: list[URLPattern] = [
     path("tenants/<str:slug>/operations/", tenants.tenant_operations, name="tenant-operations"),
     path("tenants/<str:slug>/usage/", money.tenant_usage, name="tenant-usage"),
     path("tenants/<str:slug>/billing/", money.tenant_billing, name="tenant-billing"),
+    path("tenants/<str:slug>/budgets/", budgets.budgets, name="tenant-budgets"),
+    path("tenants/<str:slug>/budgets/new/", budgets.budget_new, name="tenant-budget-new"),
+    path("tenants/<str:slug>/budgets/<uuid:budget_id>/", budgets.budget, name="tenant-budget"),
+    path(
+        "tenants/<str:slug>/budgets/<uuid:budget_id>/delete/",
+        budgets.budget_remove,
+        name="tenant-budget-delete",
+    ),
     path("tenants/<str:slug>/snapshots/", snapshots_tab.tenant_snapshots, name="tenant-snapshots"),
     path("tenants/<str:slug>/snapshots/take/", snapshots_tab.snapshot_take, name="tenant-snapshot-take"),
     path(
@@ -52,6 +61,10 @@ urlpatterns: list[URLPattern] = [
     path("invoices/<uuid:invoice_id>/<str:verb>/", invoices.invoice_verb, name="invoice-verb"),
     path("shared/usage/<str:token>/", shared.shared_usage, name="shared-usage"),
     path("shared/usage/<str:token>/usage.<str:form>", shared.shared_usage_file, name="shared-usage-file"),
+    path("budgets/", budgets.budgets, name="budgets"),
+    path("budgets/new/", budgets.budget_new, name="budget-new"),
+    path("budgets/<uuid:budget_id>/", budgets.budget, name="budget"),
+    path("budgets/<uuid:budget_id>/delete/", budgets.budget_remove, name="budget-delete"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key-revoke"),
 ]

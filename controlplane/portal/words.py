@@ -83,6 +83,14 @@ INVOICE: Final[dict[str, Look]] = {
     invoice_states.VOID: Look("idle", "ban"),
     invoice_states.UNCOLLECTIBLE: Look("bad", "circle-minus"),
 }
+#: What a budget's status is (billing/budgets/selectors.py: budget_status).
+BUDGET: Final[dict[str, Look]] = {
+    "pending": _WAITS,
+    "unknown": Look("warn", "triangle-alert"),
+    "ok": _OK,
+    "reached": Look("warn", "triangle-alert"),
+    "exceeded": _BAD,
+}
 LOOKS: Final[dict[str, dict[str, Look]]] = {
     "lifecycle": LIFECYCLE,
     "health": HEALTH,
@@ -92,6 +100,7 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
     "resource": RESOURCE,
     "snapshot": SNAPSHOT,
     "invoice": INVOICE,
+    "budget": BUDGET,
 }
 
 #: What a kind of operation is called where it is a title.

@@ -22,9 +22,12 @@ PAGES = (
     "/tenants/acme/resources/",
     "/tenants/acme/operations/",
     "/tenants/acme/usage/",
+    "/tenants/acme/budgets/",
+    "/tenants/acme/budgets/new/",
     "/tenants/acme/billing/",
     "/tenants/acme/settings/",
     "/operations/",
+    "/budgets/",
     "/keys/",
 )
 #: Contrast of each visible text with the background it is on, as WCAG computes it.

@@ -14,8 +14,8 @@ from tests.portal import stories
 from tests.portal.conftest import Browse, Page
 from tests.support.people import Person
 
-TENANT_PAGES = ("", "resources/", "operations/", "usage/", "billing/", "snapshots/", "settings/")
-LIST_PAGES = ("/tenants/", "/tenants/new/", "/operations/", "/keys/")
+TENANT_PAGES = ("", "resources/", "operations/", "usage/", "budgets/", "billing/", "snapshots/", "settings/")
+LIST_PAGES = ("/tenants/", "/tenants/new/", "/operations/", "/budgets/", "/keys/")
 
 
 def assert_clean(page: Page) -> None:
