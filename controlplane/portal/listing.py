@@ -73,7 +73,7 @@ def headings(columns: Sequence[Column], order: Order, params: QueryDict) -> list
     return made
 
 
-def page_of(found: QuerySet[Any], params: QueryDict) -> Page[Any]:
+def page_of(found: QuerySet[Any] | Sequence[Any], params: QueryDict) -> Page[Any]:
     """The page asked for, or the nearest one that exists."""
     return Paginator(found, PER_PAGE).get_page(params.get("page"))
 

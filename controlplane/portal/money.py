@@ -34,7 +34,7 @@ INVOICES_SHOWN = 12
 def tenant_usage(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
     tenant = tenant_get(principal=principal, slug=slug)
     now = clock.now()
-    period = _period(request, now)
+    period = period_asked(request, now)
     report = usage_report(tenant=tenant, period=period.key, card=card_of(tenant), as_of=now)
     meter = meter_choose(report, request.GET.get("meter", ""))
     context = {
@@ -58,7 +58,7 @@ def tenant_usage(request: HttpRequest, principal: Principal, slug: str) -> HttpR
 def tenant_billing(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
     tenant = tenant_get(principal=principal, slug=slug)
     now = clock.now()
-    period = _period(request, now)
+    period = period_asked(request, now)
     invoice = invoice_preview(customer=tenant, card=card_of(tenant), period=period, as_of=now)
     issued = invoices_visible(
         team_id=principal.team_id, tenant_ids=principal.tenant_ids, tenant_id=tenant.id
@@ -80,7 +80,8 @@ def card_of(tenant: Tenant) -> RateCard:
     return RateCard.model_validate(plans()[tenant.plan].rate_card)
 
 
-def _period(request: HttpRequest, now: datetime) -> Period:
+def period_asked(request: HttpRequest, now: datetime) -> Period:
+    """The month of the URL, else this one. Raises ValidationFailed naming `period`."""
     raw = request.GET.get("period")
     return period_parse(raw) if raw else period_of(now)
 

@@ -45,6 +45,7 @@ TABS = (
     ("tenant-snapshots", "Snapshots"),
     ("tenant-usage", "Usage"),
     ("tenant-budgets", "Budgets"),
+    ("tenant-cost", "Cost"),
     ("tenant-billing", "Billing"),
     ("tenant-settings", "Settings"),
 )

@@ -4,6 +4,7 @@ from django.urls import URLPattern, path
 
 from controlplane.portal import (
     budgets,
+    cost,
     invoices,
     keys,
     money,
@@ -33,6 +34,7 @@ urlpatterns: list[URLPattern] = [
         budgets.budget_remove,
         name="tenant-budget-delete",
     ),
+    path("tenants/<str:slug>/cost/", cost.tenant_cost, name="tenant-cost"),
     path("tenants/<str:slug>/snapshots/", snapshots_tab.tenant_snapshots, name="tenant-snapshots"),
     path("tenants/<str:slug>/snapshots/take/", snapshots_tab.snapshot_take, name="tenant-snapshot-take"),
     path(
@@ -65,6 +67,8 @@ urlpatterns: list[URLPattern] = [
     path("budgets/new/", budgets.budget_new, name="budget-new"),
     path("budgets/<uuid:budget_id>/", budgets.budget, name="budget"),
     path("budgets/<uuid:budget_id>/delete/", budgets.budget_remove, name="budget-delete"),
+    path("margin/", cost.margin, name="margin"),
+    path("margin/margin.csv", cost.margin_file, name="margin-file"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key-revoke"),
 ]

@@ -24,10 +24,12 @@ PAGES = (
     "/tenants/acme/usage/",
     "/tenants/acme/budgets/",
     "/tenants/acme/budgets/new/",
+    "/tenants/acme/cost/",
     "/tenants/acme/billing/",
     "/tenants/acme/settings/",
     "/operations/",
     "/budgets/",
+    "/margin/",
     "/keys/",
 )
 #: Contrast of each visible text with the background it is on, as WCAG computes it.

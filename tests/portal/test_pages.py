@@ -14,8 +14,18 @@ from tests.portal import stories
 from tests.portal.conftest import Browse, Page
 from tests.support.people import Person
 
-TENANT_PAGES = ("", "resources/", "operations/", "usage/", "budgets/", "billing/", "snapshots/", "settings/")
-LIST_PAGES = ("/tenants/", "/tenants/new/", "/operations/", "/budgets/", "/keys/")
+TENANT_PAGES = (
+    "",
+    "resources/",
+    "operations/",
+    "usage/",
+    "budgets/",
+    "cost/",
+    "billing/",
+    "snapshots/",
+    "settings/",
+)
+LIST_PAGES = ("/tenants/", "/tenants/new/", "/operations/", "/budgets/", "/margin/", "/keys/")
 
 
 def assert_clean(page: Page) -> None:
