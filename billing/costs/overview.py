@@ -45,8 +45,8 @@ class CostDay:
 @dataclass(frozen=True)
 class Known:
     """`estimated_until` is the last day that was priced, `estimated_at` when; `unknown` is how many of the stack's
-    resources had no price on some day. `billed_until` is the last day on the provider's bill, `billed_at` when its newest
-    line came in; `final`: all lines are on an invoice of the provider."""
+    resources had no price on some day. `billed_until` is the last day on the provider's bill, `billed_at` when its
+    newest line came in; `final`: all lines are on an invoice of the provider."""
 
     estimated_until: date | None
     estimated_at: datetime | None

@@ -46,6 +46,7 @@ def tenant_usage(request: HttpRequest, principal: Principal, slug: str) -> HttpR
         "meter_rows": report["meters"],
         "run_command": f'freehold runs create {tenant.slug} "What can you do?"',
         "usage_total": _sum(row["amount"] for row in report["meters"]),
+        "other_total": _sum(row["amount"] for row in report["other_charges"]),
         "breakdowns": [
             breakdown_table("Model", report["by_model"]),
             breakdown_table("Agent", report["by_agent"]),
