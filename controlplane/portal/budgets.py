@@ -29,9 +29,7 @@ from billing.budgets.selectors import (
 )
 from billing.budgets.services import budget_create, budget_delete, budget_draft, budget_update
 from billing.budgets.thresholds import ACTIONS, DEFAULT, MEASURES
-from billing.charges.selectors import terms_of
 from billing.currencies import MINOR_PLACES
-from billing.period import period_of
 from billing.standing.selectors import standing_of
 from billing.standing.states import CURRENT
 from controlplane.accounts import roles
@@ -40,9 +38,9 @@ from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, ValidationFailed
 from controlplane.portal.budget_form import Draft, draft_read, errors_of, fingerprint
 from controlplane.portal.budget_words import ACTION_TITLES, MEASURE_TITLES, budget_bar, effect_sentences
+from controlplane.portal.money import currency_of
 from controlplane.portal.pages import act, page, show
 from controlplane.portal.tenants import tenant_frame
-from controlplane.tenants.billed import billed
 from controlplane.tenants.models import StandingEnactment, Tenant
 from controlplane.tenants.selectors import tenant_get
 
@@ -203,12 +201,7 @@ def _standing(tenant: Tenant) -> dict[str, Any]:
 
 def _currency(place: Place) -> str:
     """A tenant's budget is in the currency that the tenant is billed in now."""
-    if place.tenant is None:
-        return "USD"
-    customer = billed(place.tenant)
-    period = period_of(clock.now())
-    cuts = terms_of(customer=customer, period=period, known_at=None, fallback=customer.fallback)
-    return cuts[-1].card.currency
+    return "USD" if place.tenant is None else currency_of(place.tenant)
 
 
 def _posted(request: HttpRequest, place: Place, stored: Budget | None) -> HttpResponse:

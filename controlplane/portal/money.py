@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
+from billing.agreements.selectors import agreement_currency
 from billing.invoicing.selectors import invoice_preview, invoices_visible
 from billing.metering.catalogue import METERS
 from billing.period import Period, month_start, next_month, period_of, period_parse
@@ -79,6 +80,11 @@ def tenant_billing(request: HttpRequest, principal: Principal, slug: str) -> Htt
 
 def card_of(tenant: Tenant) -> RateCard:
     return RateCard.model_validate(plans()[tenant.plan].rate_card)
+
+
+def currency_of(tenant: Tenant) -> str:
+    """What the tenant is billed in."""
+    return agreement_currency(tenant_id=tenant.id) or card_of(tenant).currency
 
 
 def period_asked(request: HttpRequest, now: datetime) -> Period:

@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from controlplane.portal import (
     budgets,
     cost,
+    credits,
     invoices,
     keys,
     money,
@@ -35,6 +36,8 @@ urlpatterns: list[URLPattern] = [
         name="tenant-budget-delete",
     ),
     path("tenants/<str:slug>/cost/", cost.tenant_cost, name="tenant-cost"),
+    path("tenants/<str:slug>/credits/", credits.tenant_credits, name="tenant-credits"),
+    path("tenants/<str:slug>/credits/<uuid:credit_id>/void/", credits.credit_void, name="tenant-credit-void"),
     path("tenants/<str:slug>/snapshots/", snapshots_tab.tenant_snapshots, name="tenant-snapshots"),
     path("tenants/<str:slug>/snapshots/take/", snapshots_tab.snapshot_take, name="tenant-snapshot-take"),
     path(

@@ -91,6 +91,14 @@ BUDGET: Final[dict[str, Look]] = {
     "reached": Look("warn", "triangle-alert"),
     "exceeded": _BAD,
 }
+#: billing/ledger/grants.py: grant_state.
+CREDIT: Final[dict[str, Look]] = {
+    "scheduled": _WAITS,
+    "active": _OK,
+    "used": Look("idle", "circle-minus"),
+    "expired": Look("idle", "circle-minus"),
+    "voided": Look("idle", "ban"),
+}
 LOOKS: Final[dict[str, dict[str, Look]]] = {
     "lifecycle": LIFECYCLE,
     "health": HEALTH,
@@ -101,6 +109,7 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
     "snapshot": SNAPSHOT,
     "invoice": INVOICE,
     "budget": BUDGET,
+    "credit": CREDIT,
 }
 
 #: What a kind of operation is called where it is a title.
