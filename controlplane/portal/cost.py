@@ -13,13 +13,13 @@ from billing.costs.overview import CostDay, cost_overview
 from billing.costs.selectors import cost_imports_of
 from billing.ledger.margin import COST_KINDS, Margin, MarginLine, fleet_margin
 from billing.ledger.margin_sheet import POOL, margin_csv
-from billing.period import Period, month_start, next_month
+from billing.period import Period
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require_team
 from controlplane.core import clock
 from controlplane.portal.chart import month_chart
 from controlplane.portal.listing import Column, headings, order_of, page_of
-from controlplane.portal.money import MOST_PERIODS, period_asked, periods_of
+from controlplane.portal.money import months_since, period_asked, periods_of
 from controlplane.portal.pages import page, show
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants.billed import billed
@@ -121,7 +121,7 @@ def margin(request: HttpRequest, principal: Principal) -> HttpResponse:
         "headings": headings(COLUMNS, order, request.GET),
         "totals": totals,
         "period": period.key,
-        "periods": _periods(tenants, now),
+        "periods": months_since(min((tenant.created_at for tenant in tenants.values()), default=now), now),
         "as_of": now,
         "last_import": cost_imports_of(pool_id=principal.team_id).order_by("-created_at").first(),
         "page_title": "Margin",
@@ -160,16 +160,6 @@ def _fleet(
 
 def _name(tenants: Mapping[UUID, Tenant], row: Margin) -> str:
     return tenants[row.book_id].name if row.book_id in tenants else POOL
-
-
-def _periods(tenants: Mapping[UUID, Tenant], now: datetime) -> list[str]:
-    """Months since the first tenant of those shown began, newest first."""
-    start = month_start(min((tenant.created_at for tenant in tenants.values()), default=now))
-    found = []
-    while start <= now:
-        found.append(f"{start:%Y-%m}")
-        start = next_month(start)
-    return found[::-1][:MOST_PERIODS]
 
 
 def _chart(period: Period, days: Any, currency: str, now: datetime) -> Any:

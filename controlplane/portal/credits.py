@@ -142,7 +142,11 @@ def _credits(
         "balances": balances_usable(grants, remaining, now),
         # The account is owed to the customer: what is credited to it is more for them.
         "entries": [
-            {"entry": each, "change": -each.amount, "name": names.get(each.subject, "")}
+            {
+                "entry": each,
+                "change": -each.amount,
+                "name": names.get(each.subject, "") if each.subject else "",
+            }
             for each in entries[:ENTRIES_SHOWN]
         ],
         "more_entries": len(entries) > ENTRIES_SHOWN,

@@ -18,6 +18,7 @@ from controlplane.core import clock
 from controlplane.portal.chart import Chart, month_chart
 from controlplane.portal.invoices import rows_of
 from controlplane.portal.pages import page
+from controlplane.portal.reports import reports_context
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.plans import plans
@@ -52,6 +53,7 @@ def tenant_usage(request: HttpRequest, principal: Principal, slug: str) -> HttpR
             breakdown_table("Model", report["by_model"]),
             breakdown_table("Agent", report["by_agent"]),
         ],
+        **reports_context(principal, tenant, now),
     }
     return tenant_frame(request, principal, "portal/tenant_usage.html", tenant, context, tab="tenant-usage")
 
@@ -95,7 +97,12 @@ def period_asked(request: HttpRequest, now: datetime) -> Period:
 
 def periods_of(tenant: Tenant, now: datetime) -> list[str]:
     """The months this tenant has lived in, newest first."""
-    found, start, last = [], month_start(tenant.created_at), month_start(now)
+    return months_since(tenant.created_at, now)
+
+
+def months_since(begin: datetime, now: datetime) -> list[str]:
+    """Newest first, at most MOST_PERIODS."""
+    found, start, last = [], month_start(begin), month_start(now)
     while start <= last:
         found.append(f"{start:%Y-%m}")
         start = next_month(start)

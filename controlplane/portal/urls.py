@@ -11,10 +11,12 @@ from controlplane.portal import (
     money,
     onboarding,
     operations,
+    reports,
     settings_tab,
     shared,
     snapshots_tab,
     tenants,
+    usage,
 )
 
 app_name = "portal"
@@ -26,6 +28,18 @@ urlpatterns: list[URLPattern] = [
     path("tenants/<str:slug>/resources/", tenants.tenant_resources, name="tenant-resources"),
     path("tenants/<str:slug>/operations/", tenants.tenant_operations, name="tenant-operations"),
     path("tenants/<str:slug>/usage/", money.tenant_usage, name="tenant-usage"),
+    path("tenants/<str:slug>/usage/schedules/", reports.schedule_new, name="tenant-report-schedule-new"),
+    path(
+        "tenants/<str:slug>/usage/schedules/<uuid:schedule_id>/<str:verb>/",
+        reports.schedule_verb,
+        name="tenant-report-schedule-verb",
+    ),
+    path("tenants/<str:slug>/usage/links/", reports.link_new, name="tenant-report-link-new"),
+    path(
+        "tenants/<str:slug>/usage/links/<uuid:link_id>/revoke/",
+        reports.link_revoke,
+        name="tenant-report-link-revoke",
+    ),
     path("tenants/<str:slug>/billing/", money.tenant_billing, name="tenant-billing"),
     path("tenants/<str:slug>/budgets/", budgets.budgets, name="tenant-budgets"),
     path("tenants/<str:slug>/budgets/new/", budgets.budget_new, name="tenant-budget-new"),
@@ -70,6 +84,11 @@ urlpatterns: list[URLPattern] = [
     path("budgets/new/", budgets.budget_new, name="budget-new"),
     path("budgets/<uuid:budget_id>/", budgets.budget, name="budget"),
     path("budgets/<uuid:budget_id>/delete/", budgets.budget_remove, name="budget-delete"),
+    path("usage/", usage.usage, name="usage"),
+    path("usage/schedules/", reports.schedule_new, name="report-schedule-new"),
+    path(
+        "usage/schedules/<uuid:schedule_id>/<str:verb>/", reports.schedule_verb, name="report-schedule-verb"
+    ),
     path("margin/", cost.margin, name="margin"),
     path("margin/margin.csv", cost.margin_file, name="margin-file"),
     path("keys/", keys.keys, name="keys"),

@@ -25,7 +25,7 @@ TENANT_PAGES = (
     "snapshots/",
     "settings/",
 )
-LIST_PAGES = ("/tenants/", "/tenants/new/", "/operations/", "/budgets/", "/margin/", "/keys/")
+LIST_PAGES = ("/tenants/", "/tenants/new/", "/operations/", "/usage/", "/budgets/", "/margin/", "/keys/")
 
 
 def assert_clean(page: Page) -> None:
