@@ -127,7 +127,7 @@ def test_the_keyboard_reaches_everything_in_order(
     page = visit().sign_in(owner)
 
     reached = []
-    for _ in range(12):
+    for _ in range(15):
         page.keyboard.press("Tab")
         reached.append(
             page.evaluate(
