@@ -41,6 +41,8 @@ KIND_ABOUT: Final = {
     "bad_debt": "invoices given up",
 }
 SORTS: Final = {name: name for name in ("tenant", "revenue", "cost", "margin", "percent", "idle")}
+#: What a row is ordered by, as the ledger's line names it.
+RANKS: Final = {"revenue": "revenue", "cost": "cost", "margin": "margin", "idle": "idle_cost"}
 COLUMNS: Final = (
     Column("Tenant", "tenant", narrow=False),
     Column("Revenue", "revenue", numeric=True),
@@ -90,16 +92,13 @@ class Row:
     line: MarginLine
 
     def rank(self, key: str) -> Any:
-        ranks: dict[str, Any] = {
-            "tenant": self.slug,
-            "revenue": self.line.revenue,
-            "cost": self.line.cost,
-            "margin": self.line.margin,
+        if key == "tenant":
+            return self.slug
+        if key == "percent":
+            share = self.line.margin_percent
             # Nothing earned is below every share.
-            "percent": self.line.margin_percent if self.line.margin_percent is not None else Decimal("-1e12"),
-            "idle": self.line.idle_cost,
-        }
-        return ranks[key]
+            return Decimal("-Infinity") if share is None else share
+        return getattr(self.line, RANKS[key])
 
 
 @page(roles.BILLING_READ)
