@@ -1,4 +1,5 @@
-"""What a budget would do: the moments of its thresholds, what stands, and that an evaluation then does the same."""
+"""What a budget would do: the moments of its thresholds, and what stands. That an evaluation then does the same is in
+tests/portal/test_budgets.py."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

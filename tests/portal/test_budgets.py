@@ -1,11 +1,17 @@
 """The pages of budgets: the effect before saving, what is saved, who may, and what the standing says."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from billing.budgets.evaluate import budget_evaluate
+from billing.budgets.figures import Spends
 from billing.budgets.models import Budget
+from billing.budgets.preview import budget_preview
+from billing.budgets.services import budget_create, budget_draft, budget_update
+from billing.standing.selectors import actions_held
 from billing.standing.services import standing_hold
 from controlplane.accounts import roles
 from controlplane.core import clock
@@ -207,6 +213,50 @@ def test_a_budget_of_the_fleet_blocks_all_tenants(owner: Person, browse: Browse,
     other = _saved(client, "/budgets/new/", currency="EUR", name="Euro")
     assert other.status_code == 302
     assert "is billed in USD, the budget is in EUR" in Page(client.get("/budgets/")).text
+
+
+@pytest.mark.parametrize("before", [None, "1", "20"])
+@pytest.mark.parametrize("after", ["1", "20", "900"])
+@pytest.mark.parametrize("on", ["actual", "forecast"])
+def test_what_is_foretold_is_what_the_evaluation_then_does(
+    owner: Person, active: Active, before: str | None, after: str, on: str
+) -> None:
+    """New budgets and changed ones, raised and lowered, around what is spent and forecast."""
+    keys = {"team_id": owner.team.id, "tenant_id": active[0].pk}
+    thresholds = [
+        {"percent": "50", "on": on, "actions": ["alert"]},
+        {"percent": "90", "on": on, "actions": ["alert", "block_runs"]},
+        {"percent": "100", "on": on, "actions": ["scale_gpu_to_zero"]},
+    ]
+    now = clock.now()
+    said: dict[str, Any] = {
+        "name": "B",
+        "currency": "USD",
+        "thresholds": thresholds,
+        "actor": "t",
+        "now": now,
+    }
+    stored = None
+    if before is not None:
+        stored, _ = budget_create(**keys, **said, amount=Decimal(before), secret_bytes=bytes(32))
+        stored = budget_evaluate(budget_id=stored.pk, spends=Spends(now))
+    draft = budget_draft(**keys, **said, amount=Decimal(after))
+    foretold = budget_preview(draft=draft, stored=stored, now=now)
+
+    if stored is None:
+        stored, _ = budget_create(**keys, **said, amount=Decimal(after), secret_bytes=bytes(32))
+    else:
+        changes = {"amount": Decimal(after)}
+        stored, _ = budget_update(budget=stored, changes=changes, actor="t", now=now, secret_bytes=bytes(32))
+    budget_evaluate(budget_id=stored.pk, spends=Spends(now))
+
+    held = actions_held(source=f"budget:{stored.pk}")
+    assert foretold.effect.actions - {"alert"} == held
+    fired = {
+        (alert.on, Decimal(alert.percent).normalize())
+        for alert in stored.alerts.filter(rearmed_at__isnull=True)
+    }
+    assert {each.threshold.key for each in foretold.effect.thresholds if each.acts} == fired
 
 
 def test_the_standing_says_why_since_when_and_what_was_done(

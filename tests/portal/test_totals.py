@@ -62,7 +62,7 @@ def month(request: Any, owner: Person, active: Active, monkeypatch: pytest.Monke
         stories.model_call("acme", 100 + number, now, tokens=137 * number + 13) for number in range(1, 23)
     ]
     stories.used(active[0], [*events, stories.run_end("acme", 100, now)], now)
-    later = now + timedelta(hours=3, minutes=17, microseconds=12345)
+    later = now + timedelta(minutes=47, microseconds=12345)
     monkeypatch.setattr("controlplane.core.clock.now", lambda: later)
     return later
 
