@@ -3,9 +3,10 @@
 The same sums as billing.ledger.margin and billing.costs.selectors; here with the moments that they are from.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -14,12 +15,16 @@ from django.db.models import BooleanField, Count, F, Max, Sum
 from django.db.models.aggregates import Aggregate
 
 from billing.costs.models import CostLine
+from billing.costs.vendors import vendor_prices
 from billing.exact import WIDE, exact_sum
 from billing.ledger import accounts
 from billing.ledger.gpu import GpuHours, gpu_hours
 from billing.ledger.margin import COST_KINDS, MarginLine, margin_lines
 from billing.ledger.models import JournalTransaction
 from billing.ledger.selectors import entries_in
+from billing.metering.catalogue import METERS
+from billing.metering.measure import measure
+from billing.metering.windows import Window
 from billing.period import Period
 
 _KIND_OF = {account: kind for kind, account in COST_KINDS.items()}
@@ -65,13 +70,15 @@ class Service:
 
 @dataclass(frozen=True)
 class CostOverview:
-    """`days` by currency, in the order of time."""
+    """`days` by currency, in the order of time. `unpriced`: models that wrote tokens in the month and have no vendor
+    price on its last day so far; what they cost is in no sum. billing.costs.selectors tells all such tokens exactly."""
 
     lines: tuple[MarginLine, ...]
     days: Mapping[str, Sequence[CostDay]]
     gpu: GpuHours
     known: Known
     services: Sequence[Service]
+    unpriced: Sequence[str]
 
 
 def cost_overview(*, tenant_id: UUID, period: Period, as_of: datetime) -> CostOverview:
@@ -117,6 +124,7 @@ def cost_overview(*, tenant_id: UUID, period: Period, as_of: datetime) -> CostOv
             final=bool(billed) and all(row["final_all"] for row in billed),
         ),
         services=[Service(row["service"], row["currency"], row["sum"]) for row in billed],
+        unpriced=_unpriced(tenant_id, period, as_of),
     )
 
 
@@ -136,6 +144,19 @@ def _shares(tenant_id: UUID, estimates: Iterable[tuple[Any, ...]]) -> dict[tuple
     return {
         (tenant_id, currency): WIDE.divide(gpu, whole) for currency, (gpu, whole) in sums.items() if whole
     }
+
+
+def _unpriced(tenant_id: UUID, period: Period, as_of: datetime) -> list[str]:
+    written = measure(
+        tenant_id=tenant_id,
+        meter=METERS["output_tokens"],
+        windows=[Window(period.start, period.end)],
+        as_of=as_of,
+        group_by=("model",),
+    )
+    models = {str(json.loads(dimensions)["model"]) for _, dimensions in written}
+    day = (max(period.start, min(as_of, period.end - timedelta(days=1)))).date()
+    return sorted(model for model in models if not any(price.holds(model, day) for price in vendor_prices()))
 
 
 def _days(cells: Iterable[Mapping[str, Any]]) -> dict[str, list[CostDay]]:

@@ -78,7 +78,7 @@ def tenant_cost(request: HttpRequest, principal: Principal, slug: str) -> HttpRe
         "days": [(day, [day.costs.get(kind, "") for kind in kinds]) for day in days],
         "chart": _chart(period, days, currency, now) if days else None,
         "services": [each for each in found.services if each.currency == currency],
-        "now": now,
+        "unpriced": found.unpriced,
     }
     return tenant_frame(request, principal, "portal/tenant_cost.html", tenant, context, tab="tenant-cost")
 

@@ -60,6 +60,10 @@ def test_the_tab_shows_the_ledgers_figures_by_kind_and_day(
         assert said in page.text, said
     assert "Estimated : the provider's bill of this month was not imported yet" in page.text
     assert "1 resource of the stack has no known price" in page.text
+    told = owner.api().get("/tenants/acme/costs").json()["unpriced"]
+    models = sorted({row["model"] for row in told if row["meter"] == "output_tokens"})
+    assert models
+    assert f"No vendor price is known of {', '.join(models)}:" in page.text
     bars = [
         found
         for found in page.all("rect")
