@@ -143,3 +143,8 @@ def _info(phase: Phase, row: Any) -> PhaseInfo:
         "recorded_by": row.recorded_by,
         "reason": row.reason,
     }
+
+
+def agreement_currency(*, tenant_id: UUID) -> str | None:
+    """What the tenant is billed in, whatever its terms become; None for a tenant without an agreement."""
+    return Agreement.objects.filter(tenant_id=tenant_id).values_list("currency", flat=True).first()

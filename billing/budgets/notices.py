@@ -3,9 +3,11 @@
 from typing import Any, Final
 
 from billing.budgets.models import Budget, BudgetAlert
+from billing.budgets.selectors import alert_key
 from billing.budgets.thresholds import ACTUAL
 from billing.exact import decimal_text, money_text
 from controlplane.core.clock import moment_text
+from controlplane.core.outbound.models import EMAIL, WEBHOOK
 from controlplane.core.outbound.services import email_queue, webhook_queue
 
 EVENT: Final = "budget.reached"
@@ -18,7 +20,7 @@ def notices_queue(*, budget: Budget, alert: BudgetAlert, tenant: str | None) -> 
     if budget.endpoint_id is not None:
         webhook_queue(
             team_id=budget.team_id,
-            key=f"budget-alert:{alert.pk}:webhook",
+            key=alert_key(alert, WEBHOOK),
             endpoint_id=budget.endpoint_id,
             type=EVENT,
             data=data,
@@ -27,7 +29,7 @@ def notices_queue(*, budget: Budget, alert: BudgetAlert, tenant: str | None) -> 
     if budget.emails:
         email_queue(
             team_id=budget.team_id,
-            key=f"budget-alert:{alert.pk}:email",
+            key=alert_key(alert, EMAIL),
             recipients=budget.emails,
             subject=_subject(data),
             text=_text(data),

@@ -1,5 +1,6 @@
 """Reads of budgets. Who may see a tenant is decided by whoever asks; a budget is found only through its owner."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -13,7 +14,7 @@ from billing.exact import WIDE, decimal_text, money_text
 from billing.period import period_of
 from controlplane.core.clock import moment_text, moment_text_or_none
 from controlplane.core.errors import NotFound
-from controlplane.core.outbound.models import OutboundEndpoint, OutboundMessage
+from controlplane.core.outbound.models import EMAIL, WEBHOOK, OutboundEndpoint, OutboundMessage
 
 #: An evaluation older than this says that nobody evaluates any more.
 STALE: Final = timedelta(minutes=5)
@@ -55,13 +56,16 @@ def budget_representation(budget: Budget, *, tenant: str | None, now: datetime) 
         "created_at": moment_text(budget.created_at),
         "updated_at": moment_text(budget.updated_at),
         "status": budget_status(budget, now=now),
-        "alerts": [alert_representation(alert) for alert in budget.alerts.order_by("-fired_at", "-pk")[:20]],
+        "alerts": alerts_representation(list(budget.alerts.order_by("-fired_at", "-pk")[:20])),
     }
 
 
-def budget_status(budget: Budget, *, now: datetime) -> dict[str, Any]:
+def budget_status(
+    budget: Budget, *, now: datetime, alerts: Iterable[BudgetAlert] | None = None
+) -> dict[str, Any]:
     """What was last evaluated, and what holds now. `state`: pending (not evaluated in this month yet), unknown (cannot
-    be evaluated, or was not for five minutes), ok, reached (a threshold), exceeded (all of it is spent)."""
+    be evaluated, or was not for five minutes), ok, reached (a threshold), exceeded (all of it is spent). `alerts`: the
+    budget's, where they are at hand."""
     period = period_of(now)
     figures = budget.figures if budget.figures and budget.figures["period"] == period.key else None
     problem = budget.problem
@@ -69,7 +73,8 @@ def budget_status(budget: Budget, *, now: datetime) -> dict[str, Any]:
         problem = f"It was last evaluated at {moment_text(budget.tried_at)}: see that the scheduler runs."
     fired = {
         (alert.on, Decimal(alert.percent).normalize()): alert
-        for alert in budget.alerts.filter(period=period.key, rearmed_at__isnull=True)
+        for alert in (budget.alerts.filter(period=period.key) if alerts is None else alerts)
+        if alert.period == period.key and alert.rearmed_at is None
     }
     return {
         "state": _state(budget, figures, problem, bool(fired)),
@@ -99,8 +104,21 @@ def budget_status(budget: Budget, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def alert_representation(alert: BudgetAlert) -> dict[str, Any]:
-    messages = OutboundMessage.objects.filter(key__startswith=f"budget-alert:{alert.pk}:").order_by("channel")
+def alerts_representation(alerts: Sequence[BudgetAlert]) -> list[dict[str, Any]]:
+    """With what became of their messages."""
+    keys = {alert_key(alert, channel): alert.pk for alert in alerts for channel in (EMAIL, WEBHOOK)}
+    messages: dict[UUID, list[OutboundMessage]] = {}
+    for message in OutboundMessage.objects.filter(key__in=list(keys)).order_by("channel"):
+        messages.setdefault(keys[message.key], []).append(message)
+    return [_alert(alert, messages.get(alert.pk, [])) for alert in alerts]
+
+
+def alert_key(alert: BudgetAlert, channel: str) -> str:
+    """Of the one message that tells the alert there."""
+    return f"budget-alert:{alert.pk}:{channel}"
+
+
+def _alert(alert: BudgetAlert, messages: Sequence[OutboundMessage]) -> dict[str, Any]:
     return {
         "id": str(alert.pk),
         "period": alert.period,

@@ -58,11 +58,50 @@ def budget_create(
     `tenant_id` None: all tenants of the team. Raises ValidationFailed naming each wrong field, Conflict
     (`too_many_budgets`).
     """
-    if currency not in MINOR_PLACES:
-        raise ValidationFailed.of("currency", "is not a currency that can be billed in")
     if Budget.objects.filter(team_id=team_id, tenant_id=tenant_id).count() >= MOST_BUDGETS:
         raise Conflict(f"There are {MOST_BUDGETS} budgets already.", code="too_many_budgets")
-    budget = Budget(
+    budget = budget_draft(
+        team_id=team_id,
+        tenant_id=tenant_id,
+        name=name,
+        amount=amount,
+        currency=currency,
+        actor=actor,
+        now=now,
+        thresholds=thresholds,
+        on_unknown=on_unknown,
+        resume_afterwards=resume_afterwards,
+        emails=emails,
+    )
+    secret = None
+    if webhook_url:
+        endpoint, secret = endpoint_create(
+            team_id=team_id, url=webhook_url, secret_bytes=secret_bytes, at=now
+        )
+        budget.endpoint_id = endpoint.pk
+    budget.save(force_insert=True)
+    _audit(budget, actor, "created", now, {**_told(budget), "webhook": bool(webhook_url)})
+    return budget, secret
+
+
+def budget_draft(
+    *,
+    team_id: UUID,
+    tenant_id: UUID | None,
+    name: str,
+    amount: Decimal,
+    currency: str,
+    actor: str,
+    now: datetime,
+    thresholds: Sequence[Mapping[str, Any]] | None = None,
+    on_unknown: str = OPEN,
+    resume_afterwards: bool = False,
+    emails: Sequence[str] = (),
+) -> Budget:
+    """A budget that fits, not saved. Raises ValidationFailed naming the wrong field."""
+    if currency not in MINOR_PLACES:
+        raise ValidationFailed.of("currency", "is not a currency that can be billed in")
+    return Budget(
         team_id=team_id,
         tenant_id=tenant_id,
         name=_name(name),
@@ -77,15 +116,6 @@ def budget_create(
         updated_at=now,
         next_evaluation_at=now,
     )
-    secret = None
-    if webhook_url:
-        endpoint, secret = endpoint_create(
-            team_id=team_id, url=webhook_url, secret_bytes=secret_bytes, at=now
-        )
-        budget.endpoint_id = endpoint.pk
-    budget.save(force_insert=True)
-    _audit(budget, actor, "created", now, {**_told(budget), "webhook": bool(webhook_url)})
-    return budget, secret
 
 
 @transaction.atomic

@@ -1,6 +1,6 @@
 """Reads of credit grants: what is left of each, which can be used, and how they are shown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TypedDict
@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet, Sum
 
 from billing.exact import decimal_text, exact_sum
 from billing.ledger.accounts import CREDIT_ACCOUNTS
-from billing.ledger.models import CreditGrant
+from billing.ledger.models import CreditGrant, JournalEntry
 from billing.ledger.selectors import entries_in
 from controlplane.core.clock import moment_text, moment_text_or_none
 from controlplane.core.errors import NotFound
@@ -68,15 +68,26 @@ def grants_remaining(*, tenant_id: UUID, at: datetime | None = None) -> dict[UUI
 def credit_balances(*, tenant_id: UUID, at: datetime) -> dict[str, Decimal]:
     """Per currency, what could be used at `at` of what the journal held then."""
     remaining = grants_remaining(tenant_id=tenant_id, at=at)
+    return balances_usable(grants_of(tenant_id=tenant_id), remaining, at)
+
+
+def balances_usable(
+    grants: Iterable[CreditGrant], remaining: Mapping[UUID, Decimal], at: datetime
+) -> dict[str, Decimal]:
+    """Of these grants, what could be used at `at`, by currency. Pure."""
     usable = [
-        grant
-        for grant in grants_of(tenant_id=tenant_id)
-        if grant_state(grant, remaining.get(grant.id, Decimal(0)), at) == "active"
+        grant for grant in grants if grant_state(grant, remaining.get(grant.id, Decimal(0)), at) == "active"
     ]
     return {
         currency: exact_sum(remaining[grant.id] for grant in usable if grant.currency == currency)
         for currency in sorted({grant.currency for grant in usable})
     }
+
+
+def credit_entries(*, tenant_id: UUID) -> QuerySet[JournalEntry]:
+    """Every movement of the tenant's credits, the newest first; each with its transaction."""
+    found = entries_in(tenant_ids=[tenant_id]).filter(account__in=list(CREDIT_ACCOUNTS.values()))
+    return found.select_related("transaction").order_by("-transaction__at", "-pk")
 
 
 def grant_state(grant: CreditGrant, remaining: Decimal, at: datetime) -> str:

@@ -17,6 +17,7 @@ from billing.ledger import accounts
 from billing.ledger.gpu import GpuHours, gpu_hours
 from billing.ledger.models import JournalTransaction
 from billing.ledger.selectors import balances_of
+from billing.metering.gpu_time import gpu_times
 from billing.period import Period
 
 #: The word by which a cost is shown, and its account.
@@ -74,7 +75,7 @@ def margin(
     gpu = gpu_hours(tenant_id=tenant_id, period=period, as_of=as_of, billed=billed_gpu_hours)
     held = balances_of(tenant_ids=[tenant_id], period=period)
     shares = _gpu_shares([tenant_id], period)
-    return Margin(tenant_id, _lines(tenant_id, held, shares, gpu.idle_share), gpu)
+    return Margin(tenant_id, margin_lines(tenant_id, held, shares, gpu.idle_share), gpu)
 
 
 def fleet_margin(
@@ -89,21 +90,24 @@ def fleet_margin(
     books = [tenant.id for tenant in tenants]
     held = balances_of(tenant_ids=[*books, pool_id], period=period)
     shares = _gpu_shares(books, period)
+    times = gpu_times(tenant_ids=books, start=period.start, end=period.end, as_of=as_of)
     rows = []
     for book in books:
-        gpu = gpu_hours(tenant_id=book, period=period, as_of=as_of, billed=billed.get(book, Decimal(0)))
-        rows.append(Margin(book, _lines(book, held, shares, gpu.idle_share), gpu))
-    if pool := _lines(pool_id, held, shares, Decimal(0)):
+        gpu = GpuHours(times[book].paid, times[book].busy, billed.get(book, Decimal(0)))
+        rows.append(Margin(book, margin_lines(book, held, shares, gpu.idle_share), gpu))
+    if pool := margin_lines(pool_id, held, shares, Decimal(0)):
         rows.append(Margin(pool_id, pool, None))
     return rows, _totals([line for row in rows for line in row.lines])
 
 
-def _lines(
+def margin_lines(
     book: UUID,
     held: Mapping[tuple[UUID, str, str], Decimal],
     gpu_shares: Mapping[tuple[UUID, str], Decimal],
     idle_share: Decimal,
 ) -> tuple[MarginLine, ...]:
+    """One for each currency of the book. `held` is {(book, currency, account): balance}, `gpu_shares` what part of the
+    infrastructure's cost is the GPUs', `idle_share` what part of their hours nothing ran."""
     shown = {*accounts.REVENUE_ACCOUNTS, *accounts.COST_ACCOUNTS}
     currencies = sorted({currency for owner, currency, account in held if owner == book and account in shown})
     lines = []

@@ -31,12 +31,14 @@ def credit_grant_create(
     priority: int = 50,
     effective_at: datetime | None = None,
     expires_at: datetime | None = None,
+    reason: str = "",
     actor: str,
     now: datetime,
 ) -> CreditGrant:
     """Gives credit from `effective_at` (by default now) until `expires_at` (by default for ever).
 
-    Bought credit is owed from now on, against what was paid for it. Raises ValidationFailed naming the field.
+    Bought credit is owed from now on, against what was paid for it. `reason` is kept with the posting and in the audit
+    log; the customer does not see it. Raises ValidationFailed naming the field.
     """
     effective = effective_at or now
     _terms_check(source, currency, amount, effective, expires_at, now)
@@ -64,8 +66,9 @@ def credit_grant_create(
                 Entry(accounts.CREDIT_ACCOUNTS[source], -amount, grant.id),
             ],
             about=f"Credit granted: {name}",
+            data={"reason": reason} if reason else {},
         )
-        _audit(grant, team_id, actor, "credit.granted", now)
+        _audit(grant, team_id, actor, "credit.granted", now, reason)
     return grant
 
 
@@ -154,7 +157,9 @@ def _terms_check(
         raise ValidationFailed.of("expires_at", "must lie after effective_at and in the future")
 
 
-def _audit(grant: CreditGrant, team_id: UUID, actor: str, action: str, now: datetime) -> None:
+def _audit(
+    grant: CreditGrant, team_id: UUID, actor: str, action: str, now: datetime, reason: str = ""
+) -> None:
     audit_record(
         at=now,
         actor=actor,
@@ -168,5 +173,6 @@ def _audit(grant: CreditGrant, team_id: UUID, actor: str, action: str, now: date
             "source": grant.source,
             "amount": decimal_text(grant.amount),
             "currency": grant.currency,
+            **({"reason": reason} if reason else {}),
         },
     )

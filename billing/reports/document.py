@@ -111,6 +111,8 @@ def _table(pdf: FPDF, report: UsageReport) -> None:
         row_draw(pdf, ("No usage in this period.", "", ""), rule=True)
     type_set(pdf, 10, INK)
     row_draw(pdf, ("Base fee", "", grouped(report["base_fee"])), rule=True)
+    for each in report["other_charges"]:
+        row_draw(pdf, (each["description"], "", grouped(each["amount"])), rule=True)
     type_set(pdf, 10, INK, "B")
     row_draw(pdf, ("Estimated total", "", grouped(report["estimated_total"])), rule=False)
     pdf.ln(6)

@@ -47,6 +47,8 @@ def fitted(pdf: FPDF, text: str, width: float) -> str:
 
 def grouped(number: str) -> str:
     """`1234567.5` as `1,234,567.5`; at most four places, as the rest is noise on paper."""
+    if number.startswith("-"):
+        return f"-{grouped(number[1:])}"
     whole, _, places = number.partition(".")
     shown = places if len(places) <= 4 else format(Decimal(f"0.{places}"), ".4f")[2:]
     if len(places) > 4 and Decimal(f"0.{places}") >= Decimal("0.99995"):

@@ -65,12 +65,21 @@ class Breakdown(TypedDict):
     meters: dict[str, str]
 
 
+class OtherCharge(TypedDict):
+    """A line of the bill that is neither the base fee nor a meter's: a fee, a minimum, a discount (below zero), a
+    maximum, a trial. `kind` is the line's."""
+
+    kind: str
+    description: str
+    amount: str
+
+
 class UsageReport(TypedDict):
     """All quantities and amounts are decimal strings, dates are UTC days.
 
     `meters` and `daily` hold the meters that saw usage. `estimated_total` is the base fee plus the meters'
-    amounts, and equals the total of the invoice preview at the same `as_of`. `previous` is null for a tenant that was
-    not there in the period before.
+    amounts plus `other_charges`, and equals the total of the invoice preview at the same `as_of`. `previous` is null
+    for a tenant that was not there in the period before.
     """
 
     tenant: dict[str, str]
@@ -87,6 +96,7 @@ class UsageReport(TypedDict):
     by_model: list[Breakdown]
     by_outcome: list[Breakdown]
     base_fee: str
+    other_charges: list[OtherCharge]
     estimated_total: str
     by_user: list[Breakdown]
     cost_per_task: CostPerTask
@@ -126,6 +136,7 @@ def usage_report(
         by_model=_breakdown(totals, "model"),
         by_outcome=_breakdown(totals, "outcome"),
         base_fee=money_text(rated.amount_of(BASE_FEE), rated.currency),
+        other_charges=_other(rated, used),
         estimated_total=money_text(rated.total, rated.currency),
         by_user=_by_user(tenant.id, used, month, as_of),
         cost_per_task=cost_per_task(totals, amount=rated.total, fees=fees_of(rated)),
@@ -138,6 +149,18 @@ def usage_report(
 def fees_of(rated: RatedLines) -> Decimal:
     """What is owed whatever was used."""
     return exact_sum(line.amount for line in rated.lines if line.kind != "usage")
+
+
+def _other(rated: RatedLines, meters: Sequence[Meter]) -> list[OtherCharge]:
+    """Every line that no other figure of the report holds, so that all of them add up to the total."""
+    held = {BASE_FEE, *(meter.key for meter in meters)}
+    return [
+        OtherCharge(
+            kind=line.kind, description=line.description, amount=money_text(line.amount, rated.currency)
+        )
+        for line in rated.lines
+        if line.meter not in held
+    ]
 
 
 def _by_user(tenant_id: UUID, meters: Sequence[Meter], month: Period, as_of: datetime) -> list[Breakdown]:

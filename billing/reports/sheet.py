@@ -23,8 +23,9 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def usage_report_csv(report: UsageReport) -> str:
-    """Rows are `meter` (its total and amount), `group`, `day`, `user`, `base_fee` and `total`, each of which sums up by
-    itself, and single figures: `efficiency`, `cost_per_task`, `gpu`, `previous`."""
+    """Rows are `meter` (its total and amount), `group`, `day`, `user`, `base_fee`, those of other charges by their kind
+    (such as `discount` and `minimum`) and `total`, and single figures: `efficiency`, `cost_per_task`, `gpu`,
+    `previous`. Amounts of meters, base fee and other charges add up to the total."""
     out = io.StringIO()
     writer = csv.DictWriter(out, HEADER, restval="")
     writer.writeheader()
@@ -34,7 +35,10 @@ def usage_report_csv(report: UsageReport) -> str:
             "period": report["period"],
             "currency": report["currency"],
         }
-        writer.writerow({name: cell_safe(text) for name, text in {**shared, **row}.items()})
+        writer.writerow(
+            # Amounts are numbers of ours, and may begin with a minus.
+            {name: text if name == "amount" else cell_safe(text) for name, text in {**shared, **row}.items()}
+        )
     return out.getvalue()
 
 
@@ -65,6 +69,10 @@ def _rows(report: UsageReport) -> list[dict[str, str]]:
     ]
     rows += _insights(report)
     rows.append({"row": "base_fee", "description": "Base fee", "amount": report["base_fee"]})
+    rows += [
+        {"row": each["kind"], "description": each["description"], "amount": each["amount"]}
+        for each in report["other_charges"]
+    ]
     rows.append({"row": "total", "description": "Estimated total", "amount": report["estimated_total"]})
     return rows
 

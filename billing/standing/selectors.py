@@ -37,10 +37,11 @@ class StandingAnswer(TypedDict):
     history: list[StandingChangeAnswer]
 
 
-def standing_of(*, tenant_id: UUID) -> StandingAnswer:
+def standing_of(*, tenant_id: UUID, history: int = 100) -> StandingAnswer:
+    """`history`: how many changes at most; without any they are not asked for."""
     row = Standing.objects.filter(pk=tenant_id).first()
     causes = StandingCause.objects.filter(tenant_id=tenant_id).order_by("since", "pk")
-    history = StandingChange.objects.filter(tenant_id=tenant_id).order_by("-version")[:100]
+    changes = StandingChange.objects.filter(tenant_id=tenant_id).order_by("-version")[:history]
     return StandingAnswer(
         standing=row.standing if row else states.CURRENT,
         reason=row.reason if row else "",
@@ -65,7 +66,7 @@ def standing_of(*, tenant_id: UUID) -> StandingAnswer:
                 actions=list(change.actions),
                 actor=change.actor,
             )
-            for change in history
+            for change in changes
         ],
     )
 
@@ -74,6 +75,12 @@ def standings_all(*, tenant_ids: Iterable[UUID] | None = None) -> list[Standing]
     """Every tenant's that ever was not current, or those of `tenant_ids`."""
     found = Standing.objects.all() if tenant_ids is None else Standing.objects.filter(pk__in=list(tenant_ids))
     return list(found.order_by("pk"))
+
+
+def actions_held(*, source: str) -> frozenset[str]:
+    """What `source` asks for now, of whomever it holds."""
+    held = StandingCause.objects.filter(source=source).values_list("actions", flat=True)
+    return frozenset(action for actions in held for action in actions)
 
 
 def tenants_held(*, source: str) -> set[UUID]:

@@ -165,6 +165,14 @@ class ComparisonShape(Shape):
     meters = MeterChangeShape(many=True)
 
 
+class OtherChargeShape(Shape):
+    """Of the bill, neither the base fee nor a meter's."""
+
+    kind = CharField(help_text="such as minimum, maximum, discount, trial, one_off")
+    description = CharField()
+    amount = CharField(help_text="below zero for what is taken off")
+
+
 class UsageReportShape(Shape):
     tenant = ReportTenantShape()
     period = CharField(help_text="YYYY-MM")
@@ -180,6 +188,7 @@ class UsageReportShape(Shape):
     by_model = BreakdownShape(many=True)
     by_outcome = BreakdownShape(many=True)
     base_fee = CharField()
+    other_charges = OtherChargeShape(many=True)
     estimated_total = CharField(help_text="equals the total of the invoice preview at the same as_of")
     by_user = BreakdownShape(many=True)
     cost_per_task = CostPerTaskShape()

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
+from billing.agreements.selectors import agreement_currency
 from billing.invoicing.selectors import invoice_preview, invoices_visible
 from billing.metering.catalogue import METERS
 from billing.period import Period, month_start, next_month, period_of, period_parse
@@ -17,6 +18,7 @@ from controlplane.core import clock
 from controlplane.portal.chart import Chart, month_chart
 from controlplane.portal.invoices import rows_of
 from controlplane.portal.pages import page
+from controlplane.portal.reports import reports_context
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.plans import plans
@@ -34,7 +36,7 @@ INVOICES_SHOWN = 12
 def tenant_usage(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
     tenant = tenant_get(principal=principal, slug=slug)
     now = clock.now()
-    period = _period(request, now)
+    period = period_asked(request, now)
     report = usage_report(tenant=tenant, period=period.key, card=card_of(tenant), as_of=now)
     meter = meter_choose(report, request.GET.get("meter", ""))
     context = {
@@ -46,10 +48,12 @@ def tenant_usage(request: HttpRequest, principal: Principal, slug: str) -> HttpR
         "meter_rows": report["meters"],
         "run_command": f'freehold runs create {tenant.slug} "What can you do?"',
         "usage_total": _sum(row["amount"] for row in report["meters"]),
+        "other_total": _sum(row["amount"] for row in report["other_charges"]),
         "breakdowns": [
             breakdown_table("Model", report["by_model"]),
             breakdown_table("Agent", report["by_agent"]),
         ],
+        **reports_context(principal, tenant, now),
     }
     return tenant_frame(request, principal, "portal/tenant_usage.html", tenant, context, tab="tenant-usage")
 
@@ -58,7 +62,7 @@ def tenant_usage(request: HttpRequest, principal: Principal, slug: str) -> HttpR
 def tenant_billing(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
     tenant = tenant_get(principal=principal, slug=slug)
     now = clock.now()
-    period = _period(request, now)
+    period = period_asked(request, now)
     invoice = invoice_preview(customer=tenant, card=card_of(tenant), period=period, as_of=now)
     issued = invoices_visible(
         team_id=principal.team_id, tenant_ids=principal.tenant_ids, tenant_id=tenant.id
@@ -80,14 +84,25 @@ def card_of(tenant: Tenant) -> RateCard:
     return RateCard.model_validate(plans()[tenant.plan].rate_card)
 
 
-def _period(request: HttpRequest, now: datetime) -> Period:
+def currency_of(tenant: Tenant) -> str:
+    """What the tenant is billed in."""
+    return agreement_currency(tenant_id=tenant.id) or card_of(tenant).currency
+
+
+def period_asked(request: HttpRequest, now: datetime) -> Period:
+    """The month of the URL, else this one. Raises ValidationFailed naming `period`."""
     raw = request.GET.get("period")
     return period_parse(raw) if raw else period_of(now)
 
 
 def periods_of(tenant: Tenant, now: datetime) -> list[str]:
     """The months this tenant has lived in, newest first."""
-    found, start, last = [], month_start(tenant.created_at), month_start(now)
+    return months_since(tenant.created_at, now)
+
+
+def months_since(begin: datetime, now: datetime) -> list[str]:
+    """Newest first, at most MOST_PERIODS."""
+    found, start, last = [], month_start(begin), month_start(now)
     while start <= last:
         found.append(f"{start:%Y-%m}")
         start = next_month(start)

@@ -96,12 +96,13 @@ def show(
     status: int = 200,
 ) -> HttpResponse:
     """The page in its frame. `crumbs` are (text, url); the last one has no url."""
+    membership = _membership(principal)
     frame = {
         "section": section,
         "crumbs": crumbs,
         "can": abilities(principal),
-        "team": Team.objects.filter(pk=principal.team_id).first(),
-        "role": _role(principal),
+        "team": membership.team if membership else Team.objects.filter(pk=principal.team_id).first(),
+        "role": membership.role if membership else "",
         "open_operations": operations_visible(principal=principal)
         .filter(state__in=operation_states.OPEN)
         .count(),
@@ -111,11 +112,12 @@ def show(
     return render(request, template, {**frame, **context}, status=status)
 
 
-def _role(principal: Principal) -> str:
+def _membership(principal: Principal) -> Membership | None:
+    """With the team at hand; None for a key."""
     if principal.user_id is None:
-        return ""
-    membership = Membership.objects.filter(team_id=principal.team_id, user_id=principal.user_id).first()
-    return membership.role if membership else ""
+        return None
+    found = Membership.objects.filter(team_id=principal.team_id, user_id=principal.user_id)
+    return found.select_related("team").first()
 
 
 def once(request: HttpRequest, principal: Principal, work: Callable[[], str]) -> HttpResponse:

@@ -45,6 +45,8 @@ TABS = (
     ("tenant-operations", "Operations"),
     ("tenant-snapshots", "Snapshots"),
     ("tenant-usage", "Usage"),
+    ("tenant-budgets", "Budgets"),
+    ("tenant-cost", "Cost"),
     ("tenant-billing", "Billing"),
     ("tenant-settings", "Settings"),
 )

@@ -4,6 +4,9 @@ from django.urls import URLPattern, path
 
 from controlplane.portal import (
     agents,
+    budgets,
+    cost,
+    credits,
     failures,
     invoices,
     keys,
@@ -12,11 +15,13 @@ from controlplane.portal import (
     operations,
     playground,
     playground_stream,
+    reports,
     runs,
     settings_tab,
     shared,
     snapshots_tab,
     tenants,
+    usage,
 )
 
 app_name = "portal"
@@ -45,7 +50,30 @@ urlpatterns: list[URLPattern] = [
     ),
     path("tenants/<str:slug>/operations/", tenants.tenant_operations, name="tenant-operations"),
     path("tenants/<str:slug>/usage/", money.tenant_usage, name="tenant-usage"),
+    path("tenants/<str:slug>/usage/schedules/", reports.schedule_new, name="tenant-report-schedule-new"),
+    path(
+        "tenants/<str:slug>/usage/schedules/<uuid:schedule_id>/<str:verb>/",
+        reports.schedule_verb,
+        name="tenant-report-schedule-verb",
+    ),
+    path("tenants/<str:slug>/usage/links/", reports.link_new, name="tenant-report-link-new"),
+    path(
+        "tenants/<str:slug>/usage/links/<uuid:link_id>/revoke/",
+        reports.link_revoke,
+        name="tenant-report-link-revoke",
+    ),
     path("tenants/<str:slug>/billing/", money.tenant_billing, name="tenant-billing"),
+    path("tenants/<str:slug>/budgets/", budgets.budgets, name="tenant-budgets"),
+    path("tenants/<str:slug>/budgets/new/", budgets.budget_new, name="tenant-budget-new"),
+    path("tenants/<str:slug>/budgets/<uuid:budget_id>/", budgets.budget, name="tenant-budget"),
+    path(
+        "tenants/<str:slug>/budgets/<uuid:budget_id>/delete/",
+        budgets.budget_remove,
+        name="tenant-budget-delete",
+    ),
+    path("tenants/<str:slug>/cost/", cost.tenant_cost, name="tenant-cost"),
+    path("tenants/<str:slug>/credits/", credits.tenant_credits, name="tenant-credits"),
+    path("tenants/<str:slug>/credits/<uuid:credit_id>/void/", credits.credit_void, name="tenant-credit-void"),
     path("tenants/<str:slug>/snapshots/", snapshots_tab.tenant_snapshots, name="tenant-snapshots"),
     path("tenants/<str:slug>/snapshots/take/", snapshots_tab.snapshot_take, name="tenant-snapshot-take"),
     path(
@@ -75,6 +103,17 @@ urlpatterns: list[URLPattern] = [
     path("shared/usage/<str:token>/", shared.shared_usage, name="shared-usage"),
     path("shared/usage/<str:token>/usage.<str:form>", shared.shared_usage_file, name="shared-usage-file"),
     path("help/failures/", failures.failures, name="failures"),
+    path("budgets/", budgets.budgets, name="budgets"),
+    path("budgets/new/", budgets.budget_new, name="budget-new"),
+    path("budgets/<uuid:budget_id>/", budgets.budget, name="budget"),
+    path("budgets/<uuid:budget_id>/delete/", budgets.budget_remove, name="budget-delete"),
+    path("usage/", usage.usage, name="usage"),
+    path("usage/schedules/", reports.schedule_new, name="report-schedule-new"),
+    path(
+        "usage/schedules/<uuid:schedule_id>/<str:verb>/", reports.schedule_verb, name="report-schedule-verb"
+    ),
+    path("margin/", cost.margin, name="margin"),
+    path("margin/margin.csv", cost.margin_file, name="margin-file"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key-revoke"),
 ]

@@ -99,6 +99,22 @@ CALL: Final[dict[str, Look]] = {
     "intent": _UNKNOWN,
     "unknown": Look("warn", "info"),
 }
+#: What a budget's status is (billing/budgets/selectors.py: budget_status).
+BUDGET: Final[dict[str, Look]] = {
+    "pending": _WAITS,
+    "unknown": Look("warn", "triangle-alert"),
+    "ok": _OK,
+    "reached": Look("warn", "triangle-alert"),
+    "exceeded": _BAD,
+}
+#: billing/ledger/grants.py: grant_state.
+CREDIT: Final[dict[str, Look]] = {
+    "scheduled": _WAITS,
+    "active": _OK,
+    "used": Look("idle", "circle-minus"),
+    "expired": Look("idle", "circle-minus"),
+    "voided": Look("idle", "ban"),
+}
 LOOKS: Final[dict[str, dict[str, Look]]] = {
     "lifecycle": LIFECYCLE,
     "health": HEALTH,
@@ -110,6 +126,8 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
     "invoice": INVOICE,
     "run": RUN,
     "call": CALL,
+    "budget": BUDGET,
+    "credit": CREDIT,
 }
 
 #: What a kind of operation is called where it is a title.

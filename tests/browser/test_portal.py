@@ -24,9 +24,16 @@ PAGES = (
     "/tenants/acme/playground/",
     "/tenants/acme/operations/",
     "/tenants/acme/usage/",
+    "/tenants/acme/budgets/",
+    "/tenants/acme/budgets/new/",
+    "/tenants/acme/cost/",
     "/tenants/acme/billing/",
+    "/tenants/acme/credits/",
     "/tenants/acme/settings/",
     "/operations/",
+    "/usage/",
+    "/budgets/",
+    "/margin/",
     "/keys/",
 )
 #: Contrast of each visible text with the background it is on, as WCAG computes it.
@@ -122,7 +129,7 @@ def test_the_keyboard_reaches_everything_in_order(
     page = visit().sign_in(owner)
 
     reached = []
-    for _ in range(12):
+    for _ in range(15):
         page.keyboard.press("Tab")
         reached.append(
             page.evaluate(

@@ -2,6 +2,9 @@
 
 import pytest
 
+from billing.budgets.models import Budget
+from billing.ledger.models import CreditGrant
+from billing.reports.models import ReportLink, ReportSchedule
 from controlplane.accounts.models import ApiKey
 from controlplane.core import clock
 from controlplane.operations.models import Operation
@@ -27,6 +30,10 @@ TENANT_POSTS = {
     "playground/say/": {"agent": "speaking", "text": "hello"},
     "playground/stop/": {"thread": NOBODYS, "run": NOBODYS},
     f"runs/{NOBODYS}/{NOBODYS}/content/": {},
+    "budgets/new/": {"name": "Platform", "amount": "5"},
+    "credits/": {"name": "Gift", "amount": "5", "reason": "x", "source": "promotion", "priority": "50"},
+    "usage/schedules/": {"cadence": "weekly", "format": "pdf", "emails": "a@example.com"},
+    "usage/links/": {"label": "x"},
     "snapshots/00000000-0000-7000-8000-000000000000/restore/": {"confirm": "acme"},
     "snapshots/00000000-0000-7000-8000-000000000000/delete/": {},
 }
@@ -39,6 +46,7 @@ def facts() -> object:
         list(Operation.objects.order_by("pk").values("pk", "state", "attempt", "cancel_requested_at")),
         list(Tenant.objects.order_by("pk").values("pk", "deletion_protection", "lifecycle")),
         list(ApiKey.objects.order_by("pk").values("pk", "revoked_at")),
+        *(model.objects.count() for model in (Budget, CreditGrant, ReportSchedule, ReportLink)),
     )
 
 

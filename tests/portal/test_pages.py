@@ -21,11 +21,13 @@ TENANT_PAGES = (
     "agents/",
     "operations/",
     "usage/",
+    "budgets/",
+    "cost/",
     "billing/",
     "snapshots/",
     "settings/",
 )
-LIST_PAGES = ("/tenants/", "/tenants/new/", "/operations/", "/keys/")
+LIST_PAGES = ("/tenants/", "/tenants/new/", "/operations/", "/usage/", "/budgets/", "/margin/", "/keys/")
 
 
 def assert_clean(page: Page) -> None:

@@ -78,6 +78,16 @@ def when(moment: datetime | str | None) -> SafeString | str:
 
 
 @register.filter
+def stamp(moment: datetime | str) -> SafeString:
+    """`22 Nov 2026, 13:54:22 UTC`: for figures that are true as of a moment and may be compared."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return format_html(
+        '<time datetime="{}">{} UTC</time>', clock.moment_text(moment), f"{moment:%d %b %Y, %H:%M:%S}"
+    )
+
+
+@register.filter
 def day(moment: datetime | str | None) -> SafeString | str:
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment)

@@ -1,0 +1,171 @@
+"""What tenants cost, earn and leave over: a tenant's Cost tab, and the margin of all with its CSV."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+
+from billing.costs.overview import CostDay, cost_overview
+from billing.costs.selectors import cost_imports_of
+from billing.ledger.margin import COST_KINDS, Margin, MarginLine, fleet_margin
+from billing.ledger.margin_sheet import POOL, margin_csv
+from billing.period import Period
+from controlplane.accounts import roles
+from controlplane.accounts.access import Principal, access_require_team
+from controlplane.core import clock
+from controlplane.portal.chart import month_chart
+from controlplane.portal.listing import Column, headings, order_of, page_of
+from controlplane.portal.money import months_since, period_asked, periods_of
+from controlplane.portal.pages import page, show
+from controlplane.portal.tenants import tenant_frame
+from controlplane.tenants.billed import billed
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.selectors import tenant_get
+
+KIND_TITLES: Final = {
+    "infrastructure_estimated": "Infrastructure, estimated",
+    "infrastructure": "Infrastructure, billed",
+    "models": "Model vendors",
+    "overhead": "Share of overhead",
+    "bad_debt": "Bad debt",
+}
+KIND_ABOUT: Final = {
+    "infrastructure_estimated": "the stack's priced cost by the day, until the provider's bill takes its place",
+    "infrastructure": "from the provider's bill, by the tag of the tenant",
+    "models": "tokens at the model vendor's prices",
+    "overhead": "what carries no tenant's tag, shared by direct cost",
+    "bad_debt": "invoices given up",
+}
+SORTS: Final = {name: name for name in ("tenant", "revenue", "cost", "margin", "percent", "idle")}
+#: What a row is ordered by, as the ledger's line names it.
+RANKS: Final = {"revenue": "revenue", "cost": "cost", "margin": "margin", "idle": "idle_cost"}
+COLUMNS: Final = (
+    Column("Tenant", "tenant", narrow=False),
+    Column("Revenue", "revenue", numeric=True),
+    Column("Cost", "cost", numeric=True),
+    Column("Margin", "margin", numeric=True, narrow=False),
+    Column("Margin %", "percent", numeric=True),
+    Column("Idle GPUs", "idle", numeric=True),
+)
+
+
+@page(roles.BILLING_READ)
+def tenant_cost(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
+    tenant = tenant_get(principal=principal, slug=slug)
+    now = clock.now()
+    period = period_asked(request, now)
+    found = cost_overview(tenant_id=tenant.id, period=period, as_of=now)
+    currencies = [line.currency for line in found.lines]
+    wanted = request.GET.get("currency", "")
+    currency = wanted if wanted in currencies else next(iter(currencies), "USD")
+    line = next((each for each in found.lines if each.currency == currency), None)
+    days = found.days.get(currency, ())
+    kinds = [kind for kind in COST_KINDS if any(kind in day.costs for day in days)]
+    context = {
+        "period": period.key,
+        "periods": periods_of(tenant, now),
+        "currency": currency,
+        "currencies": currencies,
+        "line": line,
+        "known": found.known,
+        "gpu": found.gpu,
+        "kinds": [(KIND_TITLES[kind], KIND_ABOUT[kind], line.costs[kind]) for kind in kinds] if line else [],
+        "columns": [KIND_TITLES[kind] for kind in kinds],
+        "days": [(day, [day.costs.get(kind, "") for kind in kinds]) for day in days],
+        "chart": _chart(period, days, currency, now) if days else None,
+        "services": [each for each in found.services if each.currency == currency],
+        "unpriced": found.unpriced,
+    }
+    return tenant_frame(request, principal, "portal/tenant_cost.html", tenant, context, tab="tenant-cost")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tenant in one currency; `slug` is empty for the fleet's own book."""
+
+    slug: str
+    name: str
+    line: MarginLine
+
+    def rank(self, key: str) -> Any:
+        if key == "tenant":
+            return self.slug
+        if key == "percent":
+            share = self.line.margin_percent
+            # Nothing earned is below every share.
+            return Decimal("-Infinity") if share is None else share
+        return getattr(self.line, RANKS[key])
+
+
+@page(roles.BILLING_READ)
+def margin(request: HttpRequest, principal: Principal) -> HttpResponse:
+    access_require_team(principal)
+    now = clock.now()
+    period = period_asked(request, now)
+    tenants, rows, totals = _fleet(principal, period, now)
+    order = order_of(request.GET, SORTS, "margin")
+    listed = [
+        Row(tenants[each.book_id].slug if each.book_id in tenants else "", _name(tenants, each), line)
+        for each in rows
+        for line in each.lines
+    ]
+    listed.sort(key=lambda row: row.rank(order.key), reverse=order.descending)
+    listed.sort(key=lambda row: row.line.currency)  # amounts of different currencies are not compared
+    context = {
+        "found": page_of(listed, request.GET),
+        "headings": headings(COLUMNS, order, request.GET),
+        "totals": totals,
+        "period": period.key,
+        "periods": months_since(min((tenant.created_at for tenant in tenants.values()), default=now), now),
+        "as_of": now,
+        "last_import": cost_imports_of(pool_id=principal.team_id).order_by("-created_at").first(),
+        "page_title": "Margin",
+        "page_lead": "What each tenant earns less what it costs, by the ledger. The least comes first.",
+    }
+    return show(request, principal, "portal/margin.html", context, section="margin", crumbs=(("Margin", ""),))
+
+
+@page(roles.BILLING_READ)
+def margin_file(request: HttpRequest, principal: Principal) -> HttpResponse:
+    access_require_team(principal)
+    now = clock.now()
+    period = period_asked(request, now)
+    tenants, rows, totals = _fleet(principal, period, now)
+    slugs = {pk: tenant.slug for pk, tenant in tenants.items()}
+    text = margin_csv(rows, totals, slugs=slugs, period=period.key)
+    name = f'attachment; filename="margin-{period.key}.csv"'
+    return HttpResponse(text, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
+
+
+def _fleet(
+    principal: Principal, period: Period, now: datetime
+) -> tuple[dict[UUID, Tenant], list[Margin], list[MarginLine]]:
+    tenants = Tenant.objects.filter(team_id=principal.team_id).order_by("slug", "created_at")
+    living = [(tenant, billed(tenant)) for tenant in tenants]
+    found = {tenant.pk: tenant for tenant, customer in living if customer.lived_in(period)}
+    rows, totals = fleet_margin(
+        pool_id=principal.team_id,
+        tenants=[customer for _, customer in living if customer.id in found],
+        period=period,
+        as_of=now,
+        billed={},
+    )
+    return found, rows, totals
+
+
+def _name(tenants: Mapping[UUID, Tenant], row: Margin) -> str:
+    return tenants[row.book_id].name if row.book_id in tenants else POOL
+
+
+def _chart(period: Period, days: Any, currency: str, now: datetime) -> Any:
+    """A day that gave cost back (a bill that was lowered) has no bar; the table says it."""
+
+    def height(day: CostDay) -> str:
+        return f"{max(day.total, Decimal(0)):f}"
+
+    daily = [(day.day.isoformat(), height(day)) for day in days]
+    return month_chart(period=period.key, daily=daily, unit=currency, today=now.date())

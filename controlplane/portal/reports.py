@@ -1,0 +1,186 @@
+"""Usage reports for people without a login: sent by the clock, or read by a link that is shown once."""
+
+import secrets
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from billing.reports.links import (
+    DEFAULT_DAYS,
+    report_link_create,
+    report_link_representation,
+    report_link_revoke,
+    report_links_of,
+)
+from billing.reports.models import CADENCES, ReportDelivery, ReportSchedule
+from billing.reports.render import FORMATS
+from billing.reports.schedules import (
+    report_schedule_create,
+    report_schedule_delete,
+    report_schedule_update,
+    report_schedules_of,
+)
+from controlplane.accounts import roles
+from controlplane.accounts.access import Principal, access_allows, access_require, access_require_team
+from controlplane.core import clock
+from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
+from controlplane.portal.pages import act, page
+from controlplane.portal.tenants import tenant_frame
+from controlplane.tenants.models import Tenant
+from controlplane.tenants.selectors import tenant_get
+
+#: How many days a link may be read, as the form offers it.
+LIFETIMES: Final = (7, DEFAULT_DAYS, 90, 366)
+VERBS: Final = ("pause", "resume", "delete")
+DELIVERIES_SHOWN: Final = 3
+LINKS_SHOWN: Final = 20
+SECRET_BYTES: Final = 32
+DONE: Final = {
+    "pause": "The schedule is paused; times that pass meanwhile are not caught up on.",
+    "resume": "The schedule goes on with its next time.",
+    "delete": "The schedule is deleted.",
+}
+
+
+def reports_context(principal: Principal, tenant: Tenant | None, now: datetime) -> dict[str, Any]:
+    """What the part _reports.html shows; links are a tenant's alone."""
+    newest = ReportDelivery.objects.order_by("-due_on")[:DELIVERIES_SHOWN]
+    schedules = _schedules(principal, tenant).prefetch_related(
+        Prefetch("deliveries", queryset=newest, to_attr="newest")
+    )
+    links = (
+        [] if tenant is None else report_links_of(tenant_id=tenant.id).order_by("-created_at")[:LINKS_SHOWN]
+    )
+    return {
+        "schedules": list(schedules.order_by("-created_at", "-pk")),
+        "links": [report_link_representation(link, now=now) for link in links],
+        "cadences": CADENCES,
+        "formats": FORMATS,
+        "lifetimes": LIFETIMES,
+        "default_days": DEFAULT_DAYS,
+        "may_report": access_allows(principal, roles.BILLING_WRITE),
+        "reports_url": _url(tenant),
+    }
+
+
+@page(roles.BILLING_READ, methods=("POST",))
+def schedule_new(request: HttpRequest, principal: Principal, slug: str | None = None) -> HttpResponse:
+    tenant = _whose(principal, slug)
+    access_require(principal, roles.BILLING_WRITE)
+
+    def work() -> str:
+        made, _ = report_schedule_create(
+            team_id=principal.team_id,
+            tenant_id=tenant.id if tenant else None,
+            cadence=request.POST.get("cadence", ""),
+            format=request.POST.get("format", ""),
+            emails=request.POST.get("emails", "")[:6000].replace(",", " ").split(),
+            actor=principal.actor,
+            now=clock.now(),
+            secret_bytes=secrets.token_bytes(SECRET_BYTES),
+        )
+        messages.success(request, f"The report is sent next on {made.next_at:%d %b %Y, %H:%M} UTC.")
+        return _url(tenant)
+
+    return act(request, principal, back=_url(tenant), work=work)
+
+
+@page(roles.BILLING_READ, methods=("POST",))
+def schedule_verb(
+    request: HttpRequest, principal: Principal, schedule_id: UUID, verb: str, slug: str | None = None
+) -> HttpResponse:
+    tenant = _whose(principal, slug)
+    schedule = _schedules(principal, tenant).filter(pk=schedule_id).first()
+    if schedule is None or verb not in VERBS:
+        raise NotFound("There is no such schedule.")
+    access_require(principal, roles.BILLING_WRITE)
+
+    def work() -> str:
+        now, actor = clock.now(), principal.actor
+        if verb == "delete":
+            report_schedule_delete(schedule=schedule, actor=actor, now=now)
+        else:
+            report_schedule_update(
+                schedule=schedule,
+                changes={"active": verb == "resume"},
+                actor=actor,
+                now=now,
+                secret_bytes=secrets.token_bytes(SECRET_BYTES),
+            )
+        messages.success(request, DONE[verb])
+        return _url(tenant)
+
+    return act(request, principal, back=_url(tenant), work=work)
+
+
+@page(roles.BILLING_READ, methods=("GET", "HEAD", "POST"))
+def link_new(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
+    """Makes a link and shows its address on this answer alone: only a hash of it is kept."""
+    tenant = tenant_get(principal=principal, slug=slug)
+    if request.method != "POST":
+        return HttpResponseRedirect(_url(tenant))
+    access_require(principal, roles.BILLING_WRITE)
+    now, days = clock.now(), request.POST.get("days", "")
+    try:
+        link, token = report_link_create(
+            team_id=tenant.team_id,
+            tenant_id=tenant.id,
+            label=request.POST.get("label", ""),
+            days=int(days) if days in map(str, LIFETIMES) else DEFAULT_DAYS,
+            secret=secrets.token_urlsafe(32),
+            actor=principal.actor,
+            now=now,
+        )
+    except (NotFound, PermissionDenied):
+        raise
+    except FreeholdError as error:
+        messages.error(request, f"{error.detail} {error.hint}".strip())
+        return HttpResponseRedirect(_url(tenant))
+    context = {
+        "link": link,
+        "address": f"{settings.FREEHOLD_PUBLIC_URL}/shared/usage/{token}/",
+        "reports_url": _url(tenant),
+    }
+    return tenant_frame(
+        request, principal, "portal/tenant_report_link.html", tenant, context, tab="tenant-usage"
+    )
+
+
+@page(roles.BILLING_READ, methods=("POST",))
+def link_revoke(request: HttpRequest, principal: Principal, slug: str, link_id: UUID) -> HttpResponse:
+    tenant = tenant_get(principal=principal, slug=slug)
+    link = report_links_of(tenant_id=tenant.id).filter(pk=link_id).first()
+    if link is None:
+        raise NotFound("There is no such link.")
+    access_require(principal, roles.BILLING_WRITE)
+
+    def work() -> str:
+        report_link_revoke(link=link, actor=principal.actor, now=clock.now())
+        messages.success(request, "The link is revoked: whoever opens it is refused from now on.")
+        return _url(tenant)
+
+    return act(request, principal, back=_url(tenant), work=work)
+
+
+def _whose(principal: Principal, slug: str | None) -> Tenant | None:
+    if slug is None:
+        access_require_team(principal)
+        return None
+    return tenant_get(principal=principal, slug=slug)
+
+
+def _schedules(principal: Principal, tenant: Tenant | None) -> QuerySet[ReportSchedule]:
+    found = report_schedules_of(team_id=principal.team_id)
+    return found.filter(tenant_id=None if tenant is None else tenant.id)
+
+
+def _url(tenant: Tenant | None) -> str:
+    if tenant is None:
+        return reverse("portal:usage")
+    return reverse("portal:tenant-usage", args=[tenant.slug])
