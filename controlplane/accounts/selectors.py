@@ -64,6 +64,7 @@ def principal_of_user(*, user: User) -> Principal | None:
         team_id=membership.team_id,
         scopes=ROLE_SCOPES[membership.role],
         user_id=user.id,
+        role=membership.role,
     )
 
 

@@ -13,7 +13,7 @@ from django.shortcuts import render
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_allows, access_require
-from controlplane.accounts.models import Membership, Team, User
+from controlplane.accounts.models import Team, User
 from controlplane.accounts.selectors import principal_of_user
 from controlplane.api.idempotency import Answer, idempotent
 from controlplane.core import clock
@@ -101,7 +101,7 @@ def show(
         "crumbs": crumbs,
         "can": abilities(principal),
         "team": Team.objects.filter(pk=principal.team_id).first(),
-        "role": _role(principal),
+        "role": principal.role,
         "open_operations": operations_visible(principal=principal)
         .filter(state__in=operation_states.OPEN)
         .count(),
@@ -109,13 +109,6 @@ def show(
         "now": clock.now(),
     }
     return render(request, template, {**frame, **context}, status=status)
-
-
-def _role(principal: Principal) -> str:
-    if principal.user_id is None:
-        return ""
-    membership = Membership.objects.filter(team_id=principal.team_id, user_id=principal.user_id).first()
-    return membership.role if membership else ""
 
 
 def once(request: HttpRequest, principal: Principal, work: Callable[[], str]) -> HttpResponse:

@@ -8,6 +8,7 @@ from controlplane.portal import (
     money,
     onboarding,
     operations,
+    overview,
     settings_tab,
     shared,
     snapshots_tab,
@@ -16,7 +17,7 @@ from controlplane.portal import (
 
 app_name = "portal"
 urlpatterns: list[URLPattern] = [
-    path("", tenants.home, name="home"),
+    path("", overview.overview, name="home"),
     path("tenants/", tenants.tenants, name="tenants"),
     path("tenants/new/", onboarding.tenant_new, name="tenant-new"),
     path("tenants/<str:slug>/", tenants.tenant, name="tenant"),
