@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from controlplane.portal import (
+    audit,
     invoices,
     keys,
     money,
@@ -53,6 +54,9 @@ urlpatterns: list[URLPattern] = [
     path("invoices/<uuid:invoice_id>/<str:verb>/", invoices.invoice_verb, name="invoice-verb"),
     path("shared/usage/<str:token>/", shared.shared_usage, name="shared-usage"),
     path("shared/usage/<str:token>/usage.<str:form>", shared.shared_usage_file, name="shared-usage-file"),
+    path("audit/", audit.audit, name="audit"),
+    path("audit/export.csv", audit.audit_export, name="audit-export"),
+    path("audit/verify/", audit.audit_check, name="audit-check"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key-revoke"),
 ]

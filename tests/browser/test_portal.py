@@ -27,6 +27,7 @@ PAGES = (
     "/tenants/acme/settings/",
     "/operations/",
     "/keys/",
+    "/audit/",
 )
 #: Contrast of each visible text with the background it is on, as WCAG computes it.
 CONTRAST = """() => {

@@ -15,7 +15,7 @@ from tests.portal.conftest import Browse, Page
 from tests.support.people import Person
 
 TENANT_PAGES = ("", "resources/", "operations/", "usage/", "billing/", "snapshots/", "settings/")
-LIST_PAGES = ("/", "/tenants/", "/tenants/new/", "/operations/", "/keys/")
+LIST_PAGES = ("/", "/tenants/", "/tenants/new/", "/operations/", "/keys/", "/audit/")
 
 
 def assert_clean(page: Page) -> None:
