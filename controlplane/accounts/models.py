@@ -74,6 +74,8 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
+    #: The key that this one takes the place of; both are valid until that one ends.
+    replaces = models.OneToOneField("self", on_delete=models.SET_NULL, null=True, related_name="replacement")
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix})"

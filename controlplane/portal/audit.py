@@ -134,6 +134,8 @@ def _row(event: AuditEvent, slugs: Mapping[UUID, str]) -> dict[str, Any]:
 
 
 def _told(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
 
 

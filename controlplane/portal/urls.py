@@ -58,5 +58,6 @@ urlpatterns: list[URLPattern] = [
     path("audit/export.csv", audit.audit_export, name="audit-export"),
     path("audit/verify/", audit.audit_check, name="audit-check"),
     path("keys/", keys.keys, name="keys"),
+    path("keys/<uuid:key_id>/rotate/", keys.key_rotate, name="key-rotate"),
     path("keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key-revoke"),
 ]
