@@ -82,7 +82,10 @@ def failure(request: HttpRequest, error: FreeholdError) -> HttpResponse:
 
 
 def abilities(principal: Principal) -> dict[str, bool]:
-    return {name: access_allows(principal, scope) for name, scope in CAN.items()}
+    held = {name: access_allows(principal, scope) for name, scope in CAN.items()}
+    whole = principal.tenant_ids is None
+    # What concerns the whole team is not offered to those who are limited to some tenants.
+    return {**held, "create": held["write"] and whole, "manage": held["admin"] and whole}
 
 
 def show(

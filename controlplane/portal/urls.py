@@ -3,8 +3,10 @@
 from django.urls import URLPattern, path
 
 from controlplane.portal import (
+    access,
     audit,
     invoices,
+    joining,
     keys,
     money,
     onboarding,
@@ -57,6 +59,11 @@ urlpatterns: list[URLPattern] = [
     path("audit/", audit.audit, name="audit"),
     path("audit/export.csv", audit.audit_export, name="audit-export"),
     path("audit/verify/", audit.audit_check, name="audit-check"),
+    path("access/", access.access, name="access"),
+    path("access/members/<uuid:user_id>/", access.member_change, name="member-change"),
+    path("access/members/<uuid:user_id>/remove/", access.member_take_off, name="member-remove"),
+    path("access/invitations/<uuid:invitation_id>/revoke/", access.invitation_end, name="invitation-revoke"),
+    path("join/<str:token>/", joining.join, name="join"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<uuid:key_id>/rotate/", keys.key_rotate, name="key-rotate"),
     path("keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key-revoke"),

@@ -28,6 +28,7 @@ PAGES = (
     "/operations/",
     "/keys/",
     "/audit/",
+    "/access/",
 )
 #: Contrast of each visible text with the background it is on, as WCAG computes it.
 CONTRAST = """() => {

@@ -1,17 +1,18 @@
-"""Keys that are rotated with overlap."""
+"""Keys that are rotated with overlap, and keys of people who are limited to some tenants."""
 
 from datetime import timedelta
 
 import pytest
 
-from controlplane.accounts.models import ApiKey
+from controlplane.accounts import roles
+from controlplane.accounts.models import ApiKey, Membership
 from controlplane.accounts.selectors import principal_of_token
 from controlplane.core import clock
 from controlplane.operations.models import Operation
 from controlplane.tenants.models import Tenant
 from tests.portal.conftest import Browse, Page
 from tests.portal.test_pages import assert_accessible, assert_clean
-from tests.support.people import Person
+from tests.support.people import Person, person_make
 
 pytestmark = pytest.mark.usefixtures("quiet_doorbell")
 Active = tuple[Tenant, Operation]
@@ -55,6 +56,25 @@ def test_a_runtimes_key_is_rotated_with_its_tenant_only(
     assert "freehold tenants rotate-credentials" in page.text
     assert not page.all("form", action=f"/keys/{key.pk}/rotate/")
     assert facts() == before
+
+
+def test_somebody_limited_makes_and_sees_keys_with_the_same_limit(
+    owner: Person, browse: Browse, active: Active
+) -> None:
+    admin = person_make("ada@example.com", owner.team, roles.ADMINISTRATOR)
+    Membership.objects.filter(user=admin.user).update(tenant_ids=[active[0].pk])
+    client = browse(admin)
+
+    client.post("/keys/", {"name": "ci", "scopes": ["tenants:read"], "days": "30"})
+
+    assert ApiKey.objects.get(name="ci").tenant_ids == [active[0].pk]
+    page = Page(client.get("/keys/"))
+    assert owner.user.email not in page.text
+    theirs = ApiKey.objects.get(name=owner.user.email)
+    for verb in ("rotate", "revoke"):
+        assert client.post(f"/keys/{theirs.pk}/{verb}/").status_code == 404
+    assert client.get("/access/").status_code == 403
+    assert not page.all("a", href="/access/")
 
 
 def test_only_admins_of_the_team_rotate(

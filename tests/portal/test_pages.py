@@ -15,7 +15,7 @@ from tests.portal.conftest import Browse, Page
 from tests.support.people import Person
 
 TENANT_PAGES = ("", "resources/", "operations/", "usage/", "billing/", "snapshots/", "settings/")
-LIST_PAGES = ("/", "/tenants/", "/tenants/new/", "/operations/", "/keys/", "/audit/")
+LIST_PAGES = ("/", "/tenants/", "/tenants/new/", "/operations/", "/keys/", "/audit/", "/access/")
 
 
 def assert_clean(page: Page) -> None:
