@@ -22,6 +22,7 @@ from controlplane.core import clock
 from controlplane.core.outbound.models import OutboundMessage
 from controlplane.operations.models import Operation
 from controlplane.operations.services import operation_retry
+from controlplane.portal import overview
 from controlplane.portal.trend import trend_chart
 from controlplane.tenants.attention import tenant_books
 from controlplane.tenants.component_health import looks_settle
@@ -289,6 +290,23 @@ def test_the_chart_and_its_table_say_the_same(owner: Person, browse: Browse, act
     for amount in ("$10.00", "$4.00", "$6.00"):
         assert amount in page.text
     assert page.all("polyline")
+
+
+def test_the_trend_is_summed_up_once_in_a_while_for_each_view(
+    owner: Person, browse: Browse, active: Active, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, now = browse(owner), clock.now()
+    post(active[0], "10.00", now)
+    assert "$10.00" in Page(client.get("/")).text
+    post(active[0], "7.00", now)
+    assert "$10.00" in Page(client.get("/")).text, "it says as of when it is"
+
+    def gone(*args: object, **kwargs: object) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(overview.cache, "get", gone)
+    monkeypatch.setattr(overview.cache, "set", gone)
+    assert "$17.00" in Page(client.get("/")).text, "without Redis the page is there, and right"
 
 
 def test_a_loss_hangs_below_the_line() -> None:
