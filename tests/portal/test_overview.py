@@ -224,6 +224,9 @@ def test_a_member_limited_to_some_tenants_sees_those_only(
     assert "Nothing needs you" in page.text
     assert "1 tenant" in page.text
     assert "Of the tenants that your access is limited to" in page.text
+    for path in ("/", "/tenants/", "/operations/"):
+        offered = Page(browse(owner).get(path)).all("a", href="/tenants/new/")
+        assert not offered, "it could not see what it made"
     for hidden in ("hooli", "Everyone", "F-7", "410 Gone", "Agents", "$5.00"):
         assert hidden not in page.html, hidden
 
