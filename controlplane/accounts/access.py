@@ -9,7 +9,7 @@ from controlplane.core.errors import NotFound, PermissionDenied
 
 @dataclass(frozen=True)
 class Principal:
-    """The person or key behind a request. `tenant_ids` None means every tenant of the team.
+    """The person or key behind a request. `tenant_ids` None means every tenant of the team; a key has no `role`.
 
     Django and DRF ask a request's user for `is_authenticated`; a Principal stands in for it.
     """
@@ -20,6 +20,7 @@ class Principal:
     tenant_ids: frozenset[UUID] | None = None
     user_id: UUID | None = None
     api_key_id: UUID | None = None
+    role: str = ""
     is_authenticated: bool = field(default=True, init=False)
 
     @property

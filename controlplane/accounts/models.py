@@ -46,9 +46,12 @@ class Team(models.Model):
 
 
 class Membership(models.Model):
+    """Somebody's place on a team. `tenant_ids` null means every tenant of it."""
+
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=[(role, role) for role in roles.ROLES])
+    tenant_ids = ArrayField(models.UUIDField(), null=True)
     created_at = models.DateTimeField()
 
     class Meta:
@@ -56,6 +59,35 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.role} of {self.team_id}"
+
+
+class Invitation(models.Model):
+    """Lets whoever holds its link join the team, once. Only the token's SHA-256 is kept: it has 256 random bits, so a
+    slow hash would add cost and no strength."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField()
+    role = models.CharField(max_length=20, choices=[(role, role) for role in roles.ROLES])
+    tenant_ids = ArrayField(models.UUIDField(), null=True)
+    token_hash = models.CharField(max_length=64)
+    created_by = models.CharField(max_length=200)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team", "email"],
+                condition=models.Q(accepted_at__isnull=True, revoked_at__isnull=True),
+                name="one_open_invitation_per_address",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} {self.role} of {self.team_id}"
 
 
 class ApiKey(models.Model):
@@ -74,6 +106,8 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
+    #: The key that this one takes the place of; both are valid until that one ends.
+    replaces = models.OneToOneField("self", on_delete=models.SET_NULL, null=True, related_name="replacement")
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix})"

@@ -44,3 +44,10 @@ ROLE_SCOPES: Final[dict[str, frozenset[str]]] = {
     VIEWER: _READS,
 }
 ROLES: Final = tuple(ROLE_SCOPES)
+
+#: Which roles each may give to people and take from them: nobody raises anybody above themselves. An API key with the
+#: scope admin does as an administrator does.
+GRANTS: Final[dict[str, frozenset[str]]] = {
+    OWNER: frozenset(ROLES),
+    ADMINISTRATOR: frozenset(ROLES) - {OWNER},
+}

@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from controlplane.accounts.access import Principal
-from controlplane.accounts.models import ApiKey, Membership, User
-from controlplane.accounts.roles import ROLE_SCOPES
+from controlplane.accounts.models import ApiKey, Invitation, Membership, User
+from controlplane.accounts.roles import ADMIN, ADMINISTRATOR, GRANTS, ROLE_SCOPES
 from controlplane.accounts.tokens import token_hash, token_prefix
 
 #: Keys may make keys; further than this nobody looks.
@@ -64,7 +64,9 @@ def principal_of_user(*, user: User) -> Principal | None:
         actor=f"user:{user.email}",
         team_id=membership.team_id,
         scopes=ROLE_SCOPES[membership.role],
+        tenant_ids=None if membership.tenant_ids is None else frozenset(membership.tenant_ids),
         user_id=user.id,
+        role=membership.role,
     )
 
 
@@ -72,6 +74,49 @@ def people_emails(*, team_id: UUID, user_ids: Iterable[UUID]) -> dict[UUID, str]
     """E-mail addresses of those among the users who belong to the team."""
     rows = Membership.objects.filter(team_id=team_id, user_id__in=list(user_ids))
     return dict(rows.values_list("user_id", "user__email"))
+
+
+def role_of(principal: Principal) -> str:
+    """As it is now, not as it was when the request began; an API key with the scope admin acts as an admin."""
+    if principal.user_id is None:
+        return ADMINISTRATOR if ADMIN in principal.scopes else ""
+    held = Membership.objects.filter(team_id=principal.team_id, user_id=principal.user_id)
+    return held.values_list("role", flat=True).first() or ""
+
+
+def roles_grantable(role: str) -> frozenset[str]:
+    return GRANTS.get(role, frozenset())
+
+
+def members_of(*, team_id: UUID) -> QuerySet[Membership]:
+    """With the people at hand, by address."""
+    return Membership.objects.filter(team_id=team_id).select_related("user").order_by("user__email")
+
+
+def invitations_open(*, team_id: UUID, now: datetime) -> QuerySet[Invitation]:
+    found = Invitation.objects.filter(team_id=team_id, accepted_at__isnull=True, revoked_at__isnull=True)
+    return found.filter(expires_at__gt=now).order_by("-created_at", "-pk")
+
+
+def keys_made_by(*, team_id: UUID, actor: str, now: datetime) -> list[ApiKey]:
+    """Valid keys that this person made, also through other keys."""
+    keys = list(ApiKey.objects.filter(team_id=team_id))
+    makers = {f"key:{key.prefix}": key.created_by for key in keys}
+
+    def person(maker: str) -> str:
+        for _ in range(_KEY_CHAIN):
+            if maker not in makers:
+                return maker
+            maker = makers[maker]
+        return maker
+
+    return [
+        key
+        for key in keys
+        if person(key.created_by) == actor
+        and key.revoked_at is None
+        and (key.expires_at is None or key.expires_at > now)
+    ]
 
 
 def api_keys_visible(*, principal: Principal) -> QuerySet[ApiKey]:

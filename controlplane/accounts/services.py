@@ -33,9 +33,8 @@ def team_create(*, name: str, actor: str, now: datetime) -> Team:
     return team
 
 
-@transaction.atomic
-def user_create(*, email: str, password: str, name: str, actor: str, now: datetime) -> User:
-    """Creates a person. Raises ValidationFailed for a bad address, a weak password or a taken address."""
+def email_parse(email: str) -> str:
+    """The address as it is kept. Raises ValidationFailed."""
     address = email.strip().lower()
     try:
         validate_email(address)
@@ -43,13 +42,20 @@ def user_create(*, email: str, password: str, name: str, actor: str, now: dateti
         raise ValidationFailed.of("email", "is not an e-mail address") from error
     if len(address) > MAX_EMAIL:
         raise ValidationFailed.of("email", f"must be at most {MAX_EMAIL} characters")
+    return address
+
+
+@transaction.atomic
+def user_create(
+    *, email: str, password: str, name: str, actor: str, now: datetime, team_id: UUID | None = None
+) -> User:
+    """Creates a person. Raises ValidationFailed for a bad address, a weak password or a taken address. `team_id` is
+    in whose audit log it is."""
+    address = email_parse(email)
     if User.objects.filter(email=address).exists():
         raise ValidationFailed.of("email", "is taken")
     user = User(email=address, name=name, created_at=now)
-    try:
-        validate_password(password, user)
-    except ValidationError as error:
-        raise ValidationFailed.of("password", " ".join(error.messages)) from error
+    password_check(password, user)
     user.set_password(password)
     user.save(force_insert=True)
     audit_record(
@@ -58,9 +64,18 @@ def user_create(*, email: str, password: str, name: str, actor: str, now: dateti
         action="user.created",
         subject_type="user",
         subject_id=str(user.id),
+        team_id=team_id,
         data={"email": address},
     )
     return user
+
+
+def password_check(password: str, user: User) -> None:
+    """Raises ValidationFailed naming what the configured validators object to."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise ValidationFailed.of("password", " ".join(error.messages)) from error
 
 
 @transaction.atomic

@@ -1,5 +1,6 @@
 """/api/v1/api-keys and /api/v1/audit-events."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from rest_framework.response import Response
 
 from controlplane.accounts import roles, services
 from controlplane.accounts.access import access_require_team
+from controlplane.accounts.key_rotation import LONGEST_OVERLAP, api_key_rotate
 from controlplane.accounts.models import ApiKey
 from controlplane.accounts.selectors import api_keys_visible
 from controlplane.accounts.tokens import PREFIX
@@ -22,6 +24,7 @@ from controlplane.core import clock
 from controlplane.core.audit import audit_verify
 from controlplane.core.errors import NotFound, PermissionDenied, ValidationFailed
 from controlplane.core.models import AuditEvent
+from controlplane.tenants.rotation import runtime_key_refuse
 from controlplane.tenants.selectors import tenant_get
 
 
@@ -120,6 +123,50 @@ class ApiKeyApi(Api):
             team_id=self.principal.team_id, api_key_id=api_key_id, actor=self.principal.actor, now=clock.now()
         )
         return Response(status=204)
+
+
+class ApiKeyRotateApi(Api):
+    scopes = {"POST": roles.ADMIN}
+
+    @extend_schema_serializer(component_name="ApiKeyRotateRequest")
+    class InputSerializer(serializers.Serializer[Any]):
+        overlap_hours = serializers.IntegerField(
+            min_value=0,
+            max_value=int(LONGEST_OVERLAP.total_seconds()) // 3600,
+            default=24,
+            required=False,
+            help_text="so long the old key stays valid; 0 ends it at once",
+        )
+
+    @documented(
+        "api_keys_rotate",
+        "Rotate an API key with overlap",
+        tag="access",
+        description="The new key has the same name, scopes and tenants, and is shown in this answer only. 409 for a "
+        "key that is over or has a replacement, and for those of tenants' runtimes (`key_of_a_runtime`): rotate the "
+        "tenant's credentials instead.",
+        request=InputSerializer,
+        parameters=[in_path("api_key_id", "the key's id", OpenApiTypes.UUID), *IDEMPOTENT],
+        answers={201: shapes.ApiKeyCreatedShape},
+        problems=[404, 409],
+    )
+    def post(self, request: Request, api_key_id: UUID) -> Response:
+        if not api_keys_visible(principal=self.principal).filter(pk=api_key_id).exists():
+            raise NotFound("There is no such API key.")
+        body = self.checked(self.InputSerializer)
+
+        def work() -> Answer:
+            runtime_key_refuse(team_id=self.principal.team_id, api_key_id=api_key_id)
+            key, token = api_key_rotate(
+                team_id=self.principal.team_id,
+                api_key_id=api_key_id,
+                overlap=timedelta(hours=body["overlap_hours"]),
+                actor=self.principal.actor,
+                now=clock.now(),
+            )
+            return Answer(201, {**_key(key), "api_key": token}, {"Cache-Control": "no-store"})
+
+        return self.once(work)
 
 
 class AuditEventsApi(Api):

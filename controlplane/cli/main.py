@@ -13,6 +13,7 @@ from controlplane.cli import (
     commands_budgets,
     commands_invoices,
     commands_ledger,
+    commands_members,
     commands_operations,
     commands_snapshots,
     commands_tenants,
@@ -59,6 +60,8 @@ app.command()(commands_ledger.margin)
 app.add_typer(commands_invoices.app, name="invoices", help="What a tenant owes.")
 app.add_typer(commands_usage.runs, name="runs", help="Run a tenant's agents.")
 app.add_typer(commands_usage.documents, name="documents", help="A tenant's long-term memory.")
+app.add_typer(commands_members.app, name="members", help="Who is on your team.")
+commands_members.commands_add(commands_usage.keys)
 app.add_typer(commands_usage.keys, name="keys", help="API keys of your team.")
 app.add_typer(commands_usage.audit, name="audit", help="The audit trail.")
 

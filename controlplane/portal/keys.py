@@ -1,24 +1,35 @@
-"""API keys of the team: listed, made (shown once), revoked. For those with the scope admin."""
+"""API keys: listed, made (shown once), rotated with overlap, revoked. For those with the scope admin."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
-from controlplane.accounts.selectors import api_keys_of_team
+from controlplane.accounts.key_rotation import api_key_rotate
+from controlplane.accounts.selectors import api_keys_visible
 from controlplane.accounts.services import api_key_create, api_key_revoke
 from controlplane.core import clock
-from controlplane.core.errors import ValidationFailed
+from controlplane.core.errors import Conflict, NotFound, ValidationFailed
 from controlplane.portal.listing import page_of
 from controlplane.portal.pages import act, page, show
+from controlplane.tenants.rotation import runtime_key_ids, runtime_key_refuse
 from controlplane.tenants.selectors import tenants_visible
 
 #: choice in the form -> days; 0 never expires
 LIFETIMES = {"30": 30, "90": 90, "365": 365, "0": 0}
+#: choice in the form -> how long the old key stays valid beside the new one
+OVERLAPS = {
+    "0": ("at once", timedelta(0)),
+    "1": ("after an hour", timedelta(hours=1)),
+    "24": ("after a day", timedelta(days=1)),
+    "168": ("after a week", timedelta(days=7)),
+}
+DEFAULT_OVERLAP = "24"
 
 
 @page(roles.ADMIN, methods=("GET", "HEAD", "POST"))
@@ -38,6 +49,8 @@ def keys(request: HttpRequest, principal: Principal) -> HttpResponse:
             actor=principal.actor,
             now=now,
             expires_at=now + timedelta(days=days) if days else None,
+            # Whoever is limited to some tenants makes keys with the same limit.
+            tenant_ids=principal.tenant_ids,
         )
     except ValidationFailed as error:
         errors = {problem["pointer"].strip("/"): problem["detail"] for problem in error.errors}
@@ -51,10 +64,11 @@ def _keys(
     values: dict[str, object],
     errors: dict[str, str],
     *,
-    issued: dict[str, str] | None = None,
+    issued: dict[str, Any] | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    found = page_of(api_keys_of_team(team_id=principal.team_id), request.GET)
+    found = page_of(api_keys_visible(principal=principal).select_related("replacement"), request.GET)
+    runtimes = runtime_key_ids(team_id=principal.team_id, among=[key.pk for key in found.object_list])
     wanted = {pk for key in found.object_list for pk in key.tenant_ids or ()}
     slugs = dict(tenants_visible(principal=principal).filter(pk__in=wanted).values_list("pk", "slug"))
     now = clock.now()
@@ -66,6 +80,8 @@ def _keys(
                 "tenants": None
                 if key.tenant_ids is None
                 else [slugs.get(pk, str(pk)) for pk in key.tenant_ids],
+                "runtime": key.pk in runtimes,
+                "replacement": getattr(key, "replacement", None),
                 "state": _state(
                     key.revoked_at is not None, key.expires_at is not None and key.expires_at <= now
                 ),
@@ -75,6 +91,8 @@ def _keys(
         "values": values,
         "errors": errors,
         "issued": issued,
+        "overlaps": {choice: text for choice, (text, _) in OVERLAPS.items()},
+        "default_overlap": DEFAULT_OVERLAP,
         "scopes": sorted(roles.SCOPES),
         "default_scopes": (roles.TENANTS_READ, roles.OPERATIONS_READ, roles.BILLING_READ),
     }
@@ -89,12 +107,40 @@ def _keys(
     )
 
 
+def _visible(principal: Principal, key_id: UUID) -> None:
+    """Raises NotFound for a key that the list does not show."""
+    if not api_keys_visible(principal=principal).filter(pk=key_id).exists():
+        raise NotFound("There is no such API key.")
+
+
 def _state(revoked: bool, expired: bool) -> str:
     return "revoked" if revoked else "expired" if expired else "valid"
 
 
 @page(roles.ADMIN, methods=("POST",))
+def key_rotate(request: HttpRequest, principal: Principal, key_id: UUID) -> HttpResponse:
+    """Answers with the new key, which is shown this once."""
+    _visible(principal, key_id)
+    _, overlap = OVERLAPS.get(request.POST.get("overlap", ""), OVERLAPS[DEFAULT_OVERLAP])
+    try:
+        runtime_key_refuse(team_id=principal.team_id, api_key_id=key_id)
+        key, token = api_key_rotate(
+            team_id=principal.team_id,
+            api_key_id=key_id,
+            overlap=overlap,
+            actor=principal.actor,
+            now=clock.now(),
+        )
+    except Conflict as error:
+        messages.error(request, f"{error.detail} {error.hint}".strip())
+        return HttpResponseRedirect(reverse("portal:keys"))
+    issued = {"name": key.name, "token": token, "old": key.replaces}
+    return _keys(request, principal, {}, {}, issued=issued)
+
+
+@page(roles.ADMIN, methods=("POST",))
 def key_revoke(request: HttpRequest, principal: Principal, key_id: UUID) -> HttpResponse:
+    _visible(principal, key_id)
     back = reverse("portal:keys")
 
     def work() -> str:

@@ -13,7 +13,7 @@ from django.shortcuts import render
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_allows, access_require
-from controlplane.accounts.models import Membership, Team, User
+from controlplane.accounts.models import Team, User
 from controlplane.accounts.selectors import principal_of_user
 from controlplane.api.idempotency import Answer, idempotent
 from controlplane.core import clock
@@ -82,7 +82,10 @@ def failure(request: HttpRequest, error: FreeholdError) -> HttpResponse:
 
 
 def abilities(principal: Principal) -> dict[str, bool]:
-    return {name: access_allows(principal, scope) for name, scope in CAN.items()}
+    held = {name: access_allows(principal, scope) for name, scope in CAN.items()}
+    whole = principal.tenant_ids is None
+    # What concerns the whole team is not offered to those who are limited to some tenants.
+    return {**held, "create": held["write"] and whole, "manage": held["admin"] and whole}
 
 
 def show(
@@ -96,13 +99,12 @@ def show(
     status: int = 200,
 ) -> HttpResponse:
     """The page in its frame. `crumbs` are (text, url); the last one has no url."""
-    membership = _membership(principal)
     frame = {
         "section": section,
         "crumbs": crumbs,
         "can": abilities(principal),
-        "team": membership.team if membership else Team.objects.filter(pk=principal.team_id).first(),
-        "role": membership.role if membership else "",
+        "team": Team.objects.filter(pk=principal.team_id).first(),
+        "role": principal.role,
         "open_operations": operations_visible(principal=principal)
         .filter(state__in=operation_states.OPEN)
         .count(),
@@ -110,14 +112,6 @@ def show(
         "now": clock.now(),
     }
     return render(request, template, {**frame, **context}, status=status)
-
-
-def _membership(principal: Principal) -> Membership | None:
-    """With the team at hand; None for a key."""
-    if principal.user_id is None:
-        return None
-    found = Membership.objects.filter(team_id=principal.team_id, user_id=principal.user_id)
-    return found.select_related("team").first()
 
 
 def once(request: HttpRequest, principal: Principal, work: Callable[[], str]) -> HttpResponse:

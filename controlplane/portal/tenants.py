@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db.models import Count, Q
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from controlplane.accounts import roles
@@ -70,11 +70,6 @@ curl -s {url}/runs/wait \\
   -H "x-api-key: $RUNTIME_API_KEY" -H "content-type: application/json" \\
   -d '{{"assistant_id": "document_analyst",
        "input": {{"messages": [{{"role": "user", "content": "What can you do?"}}]}}}}'"""
-
-
-@page(roles.TENANTS_READ)
-def home(request: HttpRequest, principal: Principal) -> HttpResponse:
-    return HttpResponseRedirect(reverse("portal:tenants"))
 
 
 @page(roles.TENANTS_READ)

@@ -3,16 +3,20 @@
 from django.urls import URLPattern, path
 
 from controlplane.portal import (
+    access,
     agents,
+    audit,
     budgets,
     cost,
     credits,
     failures,
     invoices,
+    joining,
     keys,
     money,
     onboarding,
     operations,
+    overview,
     playground,
     playground_stream,
     reports,
@@ -26,7 +30,7 @@ from controlplane.portal import (
 
 app_name = "portal"
 urlpatterns: list[URLPattern] = [
-    path("", tenants.home, name="home"),
+    path("", overview.overview, name="home"),
     path("tenants/", tenants.tenants, name="tenants"),
     path("tenants/new/", onboarding.tenant_new, name="tenant-new"),
     path("tenants/new/<uuid:draft_id>/", onboarding.tenant_review, name="tenant-review"),
@@ -114,6 +118,15 @@ urlpatterns: list[URLPattern] = [
     ),
     path("margin/", cost.margin, name="margin"),
     path("margin/margin.csv", cost.margin_file, name="margin-file"),
+    path("audit/", audit.audit, name="audit"),
+    path("audit/export.csv", audit.audit_export, name="audit-export"),
+    path("audit/verify/", audit.audit_check, name="audit-check"),
+    path("access/", access.access, name="access"),
+    path("access/members/<uuid:user_id>/", access.member_change, name="member-change"),
+    path("access/members/<uuid:user_id>/remove/", access.member_take_off, name="member-remove"),
+    path("access/invitations/<uuid:invitation_id>/revoke/", access.invitation_end, name="invitation-revoke"),
+    path("join/<str:token>/", joining.join, name="join"),
     path("keys/", keys.keys, name="keys"),
+    path("keys/<uuid:key_id>/rotate/", keys.key_rotate, name="key-rotate"),
     path("keys/<uuid:key_id>/revoke/", keys.key_revoke, name="key-revoke"),
 ]

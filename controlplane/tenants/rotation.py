@@ -5,15 +5,19 @@ generation to the stack. Doing so again, or after a kill, goes on with the same 
 """
 
 import secrets as token_source
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
 
 from controlplane.accounts.models import ApiKey
 from controlplane.accounts.roles import USAGE_WRITE
 from controlplane.accounts.services import api_key_create
 from controlplane.core.audit import audit_record
 from controlplane.core.encryption import decrypt, encrypt
+from controlplane.core.errors import Conflict
 from controlplane.tenants import token_keys
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.runtime_secrets import StorageKey, runtime_secrets_make
@@ -86,6 +90,27 @@ def credentials_settle(*, tenant: Tenant, generation: int, actor: str, now: date
     tenant.retiring_usage_key_ids = []
     tenant.save(update_fields=["retiring_usage_key_ids", "sealed_secrets"])
     _audit(tenant, actor, "tenant.credentials_retired", now)
+
+
+def runtime_key_ids(*, team_id: UUID, among: Iterable[UUID] | None = None) -> frozenset[UUID]:
+    """The API keys that tenants' runtimes send usage with. A person who ends or replaces one cuts the runtime off."""
+    tenants = Tenant.objects.filter(team_id=team_id)
+    if among is not None:
+        wanted = list(among)
+        retiring = Q(retiring_usage_key_ids__has_any_keys=[str(pk) for pk in wanted])
+        tenants = tenants.filter(Q(usage_key_id__in=wanted) | retiring)
+    rows = tenants.values_list("usage_key_id", "retiring_usage_key_ids")
+    return frozenset(UUID(str(pk)) for current, retiring_ids in rows for pk in (current, *retiring_ids) if pk)
+
+
+def runtime_key_refuse(*, team_id: UUID, api_key_id: UUID) -> None:
+    """Raises Conflict (`key_of_a_runtime`) for one of those."""
+    if api_key_id in runtime_key_ids(team_id=team_id, among=[api_key_id]):
+        raise Conflict(
+            "A tenant's runtime sends its usage with this key.",
+            code="key_of_a_runtime",
+            hint="Rotate the tenant's credentials: `freehold tenants rotate-credentials SLUG` brings it the new one.",
+        )
 
 
 def retiring_revoke(*, tenant: Tenant, now: datetime) -> None:

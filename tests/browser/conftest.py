@@ -112,7 +112,7 @@ class Visit:
         page.get_by_label("E-mail").fill(person.user.email)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url("**/tenants/")
+        page.wait_for_url(f"{self.address}/")
         return page
 
 

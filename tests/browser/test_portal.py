@@ -16,6 +16,7 @@ from tests.support.people import Person
 pytestmark = pytest.mark.browser
 
 PAGES = (
+    "/",
     "/tenants/",
     "/tenants/new/",
     "/tenants/acme/",
@@ -35,6 +36,8 @@ PAGES = (
     "/budgets/",
     "/margin/",
     "/keys/",
+    "/audit/",
+    "/access/",
 )
 #: Contrast of each visible text with the background it is on, as WCAG computes it.
 CONTRAST = """() => {
@@ -129,7 +132,7 @@ def test_the_keyboard_reaches_everything_in_order(
     page = visit().sign_in(owner)
 
     reached = []
-    for _ in range(15):
+    for _ in range(40):
         page.keyboard.press("Tab")
         reached.append(
             page.evaluate(
@@ -139,7 +142,9 @@ def test_the_keyboard_reaches_everything_in_order(
         )
         ring = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert ring == "solid", reached[-1]
-    assert reached[:4] == ["Skip to the content", "Freehold", "Tenants", "Operations"]
+        if reached[-1] == "New tenant":
+            break
+    assert reached[:4] == ["Skip to the content", "Freehold", "Overview", "Tenants"]
     assert reached.index("New tenant") > reached.index("API keys")
 
     page.locator("body").press("/")
@@ -154,7 +159,9 @@ def test_filters_swap_the_table_and_the_url_follows(
     visit: OpenVisit, owner: Person, acme_active: Tenant
 ) -> None:
     stories.failed(owner.principal, "hooli", clock.now())
-    page = visit().sign_in(owner)
+    here = visit()
+    page = here.sign_in(owner)
+    page.goto(f"{here.address}/tenants/")
 
     page.get_by_label("Slug or name").fill("hoo")
     expect(page.locator("#tenants tbody tr")).to_have_count(1)

@@ -44,6 +44,7 @@ def test_from_sign_in_to_the_first_bill(freehold: RunningFreehold, page: Page) -
     page.get_by_label("E-mail").fill(up["admin"]["email"])
     page.get_by_label("Password").fill(up["admin"]["password"])
     page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Tenants", exact=True).click()
     expect(page.get_by_role("link", name="acme").first).to_be_visible()
 
     page.goto(f"{up['portal_url']}tenants/new/")

@@ -136,6 +136,8 @@ READS = {
     "/report-schedules/{schedule_id}": "/report-schedules/{schedule}",
     "/meters": "/meters",
     "/api-keys": "/api-keys",
+    "/members": "/members",
+    "/invitations": "/invitations",
     "/audit-events": "/audit-events",
     "/audit-events/verify": "/audit-events/verify",
 }
@@ -206,6 +208,8 @@ def furnished(acme: Acme, owner: Person) -> Acme:
     ReportSchedule.objects.filter(pk=made["id"]).update(next_at=now)
     assert reports_write_due(now=now) == 1
     assert owner.api().post("/tenants/acme/report-links", {"label": "Ada"}).status_code == 201
+    invited = {"email": "ada@example.com", "role": "viewer", "tenants": ["acme"]}
+    assert owner.api().post("/invitations", invited).status_code == 201
     return acme
 
 

@@ -1,0 +1,168 @@
+"""Who is on the team: roles, limits, last sign-ins, invitations. For those with the scope admin over the whole team."""
+
+import secrets
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from controlplane.accounts import roles
+from controlplane.accounts.access import Principal, access_require_team
+from controlplane.accounts.invitations import DEFAULT_DAYS, invitation_create, invitation_revoke
+from controlplane.accounts.members import member_remove, member_role_set
+from controlplane.accounts.selectors import invitations_open, members_of, roles_grantable
+from controlplane.core import clock
+from controlplane.core.errors import Conflict, ValidationFailed
+from controlplane.portal.listing import page_of
+from controlplane.portal.pages import act, page, show
+from controlplane.tenants.rotation import runtime_key_ids
+from controlplane.tenants.selectors import tenants_visible
+
+LIFETIMES = {"1": "after a day", "7": "after a week", "30": "after 30 days"}
+#: What each role is for, beside its name.
+ABOUT = {
+    roles.OWNER: "everything, and decides about owners",
+    roles.ADMINISTRATOR: "everything but owners",
+    roles.OPERATOR: "tenants and operations, approvals too",
+    roles.FINANCE: "invoices, credits and budgets",
+    roles.VIEWER: "looks, changes nothing",
+}
+
+
+@page(roles.ADMIN, methods=("GET", "HEAD", "POST"))
+def access(request: HttpRequest, principal: Principal) -> HttpResponse:
+    """The list, and the form that invites: its answer shows the link, once."""
+    access_require_team(principal)
+    if request.method != "POST":
+        return _access(request, principal, {}, {})
+    values = {name: request.POST.get(name, "").strip()[:500] for name in ("email", "role", "tenants", "days")}
+    now = clock.now()
+    try:
+        invitation, token = invitation_create(
+            principal=principal,
+            email=values["email"],
+            role=values["role"],
+            tenant_ids=_limits(principal, values["tenants"]),
+            days=int(values["days"]) if values["days"] in LIFETIMES else DEFAULT_DAYS,
+            secret=secrets.token_urlsafe(32),
+            now=now,
+        )
+    except (ValidationFailed, Conflict) as error:
+        errors = {problem["pointer"].strip("/"): problem["detail"] for problem in error.errors}
+        return _access(request, principal, values, errors or {"email": error.detail}, status=error.status)
+    link = f"{settings.FREEHOLD_PUBLIC_URL}{reverse('portal:join', args=[token])}"
+    return _access(request, principal, {}, {}, issued={"invitation": invitation, "link": link})
+
+
+@page(roles.ADMIN, methods=("POST",))
+def member_change(request: HttpRequest, principal: Principal, user_id: UUID) -> HttpResponse:
+    back = reverse("portal:access")
+
+    def work() -> str:
+        member = member_role_set(
+            principal=principal,
+            user_id=user_id,
+            role=request.POST.get("role", ""),
+            tenant_ids=_limits(principal, request.POST.get("tenants", "")[:500]),
+            now=clock.now(),
+        )
+        messages.success(request, f"{member.user.email} is {member.role} from the next request on.")
+        return back
+
+    return act(request, principal, back=back, work=work)
+
+
+@page(roles.ADMIN, methods=("POST",))
+def member_take_off(request: HttpRequest, principal: Principal, user_id: UUID) -> HttpResponse:
+    back = reverse("portal:access")
+
+    def work() -> str:
+        revoked = member_remove(
+            principal=principal,
+            user_id=user_id,
+            revoke_keys=request.POST.get("keys") == "on",
+            spared=runtime_key_ids(team_id=principal.team_id),
+            now=clock.now(),
+        )
+        keys = f" {revoked} of their API keys were revoked." if revoked else ""
+        messages.success(request, f"They are off the team, from the next request on.{keys}")
+        return back
+
+    return act(request, principal, back=back, work=work)
+
+
+@page(roles.ADMIN, methods=("POST",))
+def invitation_end(request: HttpRequest, principal: Principal, invitation_id: UUID) -> HttpResponse:
+    back = reverse("portal:access")
+
+    def work() -> str:
+        invitation_revoke(principal=principal, invitation_id=invitation_id, now=clock.now())
+        messages.success(request, "The invitation was revoked: its link lets nobody in.")
+        return back
+
+    return act(request, principal, back=back, work=work)
+
+
+def _access(
+    request: HttpRequest,
+    principal: Principal,
+    values: dict[str, str],
+    errors: dict[str, str],
+    *,
+    issued: dict[str, Any] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    found = page_of(members_of(team_id=principal.team_id), request.GET)
+    invited = list(invitations_open(team_id=principal.team_id, now=clock.now()))
+    limited = {pk for row in (*found.object_list, *invited) for pk in row.tenant_ids or ()}
+    slugs: dict[UUID, str] = {}
+    if limited:
+        visible = tenants_visible(principal=principal).filter(pk__in=limited)
+        slugs = dict(visible.values_list("pk", "slug"))
+    grantable = roles_grantable(principal.role)
+    context = {
+        "found": found,
+        "rows": [
+            {
+                "member": member,
+                "tenants": _slugs(member.tenant_ids, slugs),
+                "own": member.user_id == principal.user_id,
+                "mine": member.role in grantable,
+            }
+            for member in found.object_list
+        ],
+        "invited": [{"invitation": row, "tenants": _slugs(row.tenant_ids, slugs)} for row in invited],
+        "roles": [(role, ABOUT[role]) for role in roles.ROLES if role in grantable],
+        "lifetimes": LIFETIMES,
+        "default_days": str(DEFAULT_DAYS),
+        "values": values,
+        "errors": errors,
+        "issued": issued,
+    }
+    return show(
+        request,
+        principal,
+        "portal/access.html",
+        context,
+        section="access",
+        crumbs=(("Members", ""),),
+        status=status,
+    )
+
+
+def _limits(principal: Principal, text: str) -> list[UUID] | None:
+    """Slugs between commas or blanks; none at all is every tenant. Raises ValidationFailed naming unknown ones."""
+    slugs = set(text.replace(",", " ").split())
+    if not slugs:
+        return None
+    found = dict(tenants_visible(principal=principal).filter(slug__in=slugs).values_list("pk", "slug"))
+    if unknown := sorted(slugs - set(found.values())):
+        raise ValidationFailed.of("tenants", f"there is no tenant {', '.join(unknown)}")
+    return list(found)
+
+
+def _slugs(ids: list[UUID] | None, slugs: dict[UUID, str]) -> list[str] | None:
+    return None if ids is None else [slugs.get(pk, str(pk)) for pk in ids]
