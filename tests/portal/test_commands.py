@@ -1,4 +1,4 @@
-"""Every command line that a page of money shows is one that the command takes."""
+"""Every command line that a page shows is one that the command takes."""
 
 import shlex
 
@@ -16,12 +16,22 @@ from tests.support.people import Person
 
 pytestmark = pytest.mark.usefixtures("quiet_doorbell")
 PAGES = (
+    "/",
+    "/tenants/",
+    "/operations/",
+    "/access/",
+    "/audit/",
+    "/keys/",
+    "/tenants/acme/",
     "/usage/",
     "/usage/?period=2020-01",
     "/budgets/",
     "/margin/",
     "/margin/?period=2020-01",
-    *(f"/tenants/acme/{tab}/" for tab in ("budgets", "cost", "credits", "usage", "billing")),
+    *(
+        f"/tenants/acme/{tab}/"
+        for tab in ("agents", "snapshots", "settings", "budgets", "cost", "credits", "usage", "billing")
+    ),
 )
 
 
