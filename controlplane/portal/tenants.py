@@ -1,11 +1,13 @@
 """Tenants: the list, and the tabs of one tenant."""
 
+import csv
 from typing import Any
 
 from django.db.models import Count, Q
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
+from billing.reports.sheet import cell_safe
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
 from controlplane.core import clock
@@ -36,6 +38,11 @@ COLUMNS = (
     Column("Target", "target"),
     Column("Created", "created", numeric=True),
 )
+FILE_COLUMNS = (
+    "slug", "name", "plan", "target", "region", "lifecycle", "health", "billing", "contact_email", "created_at",
+)  # fmt: skip
+#: More tenants than one control plane has.
+FILE_ROWS = 50_000
 IN_PROGRESS = (states.REQUESTED, states.PROVISIONING, states.DEPROVISIONING)
 #: (name in the URL, title); each is a page of its own
 TABS = (
@@ -72,15 +79,19 @@ curl -s {url}/runs/wait \\
        "input": {{"messages": [{{"role": "user", "content": "What can you do?"}}]}}}}'"""
 
 
-@page(roles.TENANTS_READ)
-def tenants(request: HttpRequest, principal: Principal) -> HttpResponse:
-    params = request.GET
-    filters = {
+def _filters(params: QueryDict) -> dict[str, str]:
+    return {
         "q": params.get("q", "")[:200],
         "lifecycle": chosen(params, "lifecycle", states.LIFECYCLES),
         "health": chosen(params, "health", states.HEALTHS),
         "plan": chosen(params, "plan", tuple(plans())),
     }
+
+
+@page(roles.TENANTS_READ)
+def tenants(request: HttpRequest, principal: Principal) -> HttpResponse:
+    params = request.GET
+    filters = _filters(params)
     order = order_of(params, SORTS, "-created")
     found = page_of(
         ordered(tenants_search(principal=principal, filters=filters), order, SORTS),
@@ -109,6 +120,22 @@ def tenants(request: HttpRequest, principal: Principal) -> HttpResponse:
     return show(
         request, principal, "portal/tenants.html", context, section="tenants", crumbs=(("Tenants", ""),)
     )
+
+
+@page(roles.TENANTS_READ)
+def tenants_file(request: HttpRequest, principal: Principal) -> HttpResponse:
+    """The list as it is filtered and ordered, as CSV."""
+    order = order_of(request.GET, SORTS, "-created")
+    found = ordered(tenants_search(principal=principal, filters=_filters(request.GET)), order, SORTS)
+    answer = HttpResponse(
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="tenants.csv"'},
+    )
+    sheet = csv.writer(answer)
+    sheet.writerow(FILE_COLUMNS)
+    for row in found.values_list(*FILE_COLUMNS)[:FILE_ROWS].iterator():
+        sheet.writerow([cell_safe(str(value)) for value in (*row[:-1], clock.moment_text(row[-1]))])
+    return answer
 
 
 def tenant_frame(

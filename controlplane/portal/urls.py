@@ -32,6 +32,7 @@ app_name = "portal"
 urlpatterns: list[URLPattern] = [
     path("", overview.overview, name="home"),
     path("tenants/", tenants.tenants, name="tenants"),
+    path("tenants/tenants.csv", tenants.tenants_file, name="tenants-file"),
     path("tenants/new/", onboarding.tenant_new, name="tenant-new"),
     path("tenants/new/<uuid:draft_id>/", onboarding.tenant_review, name="tenant-review"),
     path("tenants/new/<uuid:draft_id>/plan/", onboarding.tenant_draft, name="tenant-draft"),

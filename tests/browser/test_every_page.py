@@ -30,7 +30,7 @@ NO_PAGES = frozenset(
         "tenant-credit-void", "tenant-delete", "tenant-draft", "tenant-operate", "tenant-protection",
         "tenant-report-link-new", "tenant-report-link-revoke", "tenant-report-schedule-new",
         "tenant-report-schedule-verb", "tenant-run-content", "tenant-snapshot-delete", "tenant-snapshot-restore",
-        "tenant-snapshot-take",
+        "tenant-snapshot-take", "tenants-file",
     }
 )  # fmt: skip
 #: Of a run that no runtime here has.

@@ -1,5 +1,7 @@
 """Every page answers, keeps the content security policy, and shows what it is about."""
 
+import csv
+import io
 from datetime import timedelta
 
 import pytest
@@ -253,3 +255,22 @@ def test_a_long_list_is_counted_no_further_than_anybody_pages(
     assert "1 to 1 of more than 2" in Page(client.get("/tenants/")).text
     assert "2 to 2 of more than 2" in Page(client.get("/tenants/?page=9")).text
     assert "1 to 1 of 1" in Page(client.get("/tenants/?q=tenant-1")).text
+
+
+def test_the_list_of_tenants_as_a_file_is_filtered_and_ordered_as_the_page_and_safe_in_sheets(
+    owner: Person, stranger: Person, browse: Browse
+) -> None:
+    now = clock.now()
+    for slug, name in (("beta", "Beta"), ("alpha", "=HYPERLINK(1)"), ("gamma", "Gamma")):
+        stories.provisioned(owner.principal, slug, now, name=name)
+    client = browse(owner)
+    page = Page(client.get("/tenants/?q=a&sort=-name"))
+    (link,) = [found["href"] for found in page.all("a") if "tenants.csv" in found["href"]]
+    answer = client.get(link)
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    assert [row["slug"] for row in rows] == ["gamma", "beta", "alpha"]
+    assert rows[2]["name"] == "'=HYPERLINK(1)"
+    assert rows[0]["lifecycle"] == "active"
+    assert "attachment" in answer.headers["Content-Disposition"]
+    assert browse(stranger).get("/tenants/tenants.csv").content.decode().count("\n") == 1
+    assert browse(None).get("/tenants/tenants.csv").status_code == 302
