@@ -1,16 +1,12 @@
 """Links to a tenant's own usage report for people without a login: made, shown once, followed, revoked.
 
-A token is `ID.SECRET.SIGNATURE`. The signature (HMAC with the installation's secret key, over this purpose alone) keeps
-made-up tokens away from the database; the stored hash lets a link end at once and stays useless to whoever reads it.
+Their tokens are those of controlplane/core/link_tokens.py.
 """
 
-import hashlib
-import hmac
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.core.signing import BadSignature, Signer
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
@@ -18,11 +14,13 @@ from billing.reports.models import ReportLink
 from controlplane.core.audit import audit_record
 from controlplane.core.clock import moment_text, moment_text_or_none
 from controlplane.core.errors import Conflict, NotFound, ValidationFailed
+from controlplane.core.link_tokens import LinkTokens, token_fits, token_hash
 
 LONGEST_DAYS: Final = 366
 DEFAULT_DAYS: Final = 30
 #: Links of one tenant that are neither revoked nor expired.
 MOST_LINKS: Final = 50
+_TOKENS: Final = LinkTokens("freehold.report-link")
 _USED_STEP: Final = timedelta(minutes=1)
 
 
@@ -52,8 +50,8 @@ def report_link_create(
         created_at=now,
         expires_at=now + timedelta(days=days),
     )
-    token = _signer().sign(f"{link.pk.hex}.{secret}")
-    link.token_hash = _hash(token)
+    token = _TOKENS.make(link.pk, secret)
+    link.token_hash = token_hash(token)
     link.save(force_insert=True)
     _audit(link, actor, "created", now, {"expires_at": moment_text(link.expires_at)})
     return link, token
@@ -61,13 +59,11 @@ def report_link_create(
 
 def report_link_follow(*, token: str, now: datetime) -> ReportLink:
     """The living link of a token. Raises NotFound, with the same words, for any other."""
-    try:
-        payload = _signer().unsign(token)
-        link_id = UUID(hex=payload.partition(".")[0])
-    except (BadSignature, ValueError) as error:
-        raise _no_link() from error
+    link_id = _TOKENS.id_of(token)
+    if link_id is None:
+        raise _no_link()
     link = ReportLink.objects.filter(pk=link_id, revoked_at__isnull=True, expires_at__gt=now).first()
-    if link is None or not hmac.compare_digest(link.token_hash, _hash(token)):
+    if link is None or not token_fits(token, link.token_hash):
         raise _no_link()
     # At most once a minute, so that a page that is read often does not cost a write each time.
     ReportLink.objects.filter(
@@ -99,14 +95,6 @@ def report_link_representation(link: ReportLink, *, now: datetime) -> dict[str, 
         "revoked_at": moment_text_or_none(link.revoked_at),
         "last_used_at": moment_text_or_none(link.last_used_at),
     }
-
-
-def _signer() -> Signer:
-    return Signer(salt="freehold.report-link", sep=".")
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _no_link() -> NotFound:

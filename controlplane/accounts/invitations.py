@@ -1,17 +1,13 @@
 """Invitations to a team: made, shown once as a link, accepted once, revoked.
 
-A token is `ID.SECRET.SIGNATURE`. The signature (HMAC with the installation's secret key, for this purpose alone) keeps
-made-up tokens away from the database; the stored hash lets one end at once and is useless to whoever reads it.
+Their tokens are those of controlplane/core/link_tokens.py.
 """
 
-import hashlib
-import hmac
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.core.signing import BadSignature, Signer
 from django.db import transaction
 
 from controlplane.accounts import locks, roles
@@ -22,9 +18,11 @@ from controlplane.accounts.services import email_parse, password_check, user_cre
 from controlplane.core.audit import audit_record
 from controlplane.core.clock import moment_text
 from controlplane.core.errors import Conflict, NotFound, ValidationFailed
+from controlplane.core.link_tokens import LinkTokens, token_fits, token_hash
 
 LONGEST_DAYS: Final = 30
 DEFAULT_DAYS: Final = 7
+_TOKENS: Final = LinkTokens("freehold.invitation")
 #: Of a team, neither accepted nor revoked nor expired.
 MOST_OPEN: Final = 200
 
@@ -70,8 +68,8 @@ def invitation_create(
         created_at=now,
         expires_at=now + timedelta(days=days),
     )
-    token = _signer().sign(f"{invitation.pk.hex}.{secret}")
-    invitation.token_hash = _hash(token)
+    token = _TOKENS.make(invitation.pk, secret)
+    invitation.token_hash = token_hash(token)
     invitation.save(force_insert=True)
     told = {"expires_at": moment_text(invitation.expires_at), "tenant_ids": limits}
     _audit(invitation, "created", principal.actor, now, told)
@@ -141,30 +139,22 @@ def invitation_accept(*, token: str, name: str, password: str, now: datetime) ->
 
 
 def _id_of(token: str) -> UUID:
-    try:
-        return UUID(hex=_signer().unsign(token).partition(".")[0])
-    except (BadSignature, ValueError) as error:
-        raise _no_invitation() from error
+    found = _TOKENS.id_of(token)
+    if found is None:
+        raise _no_invitation()
+    return found
 
 
 def _open_or_refuse(invitation: Invitation | None, token: str, now: datetime) -> Invitation:
     if (
         invitation is None
-        or not hmac.compare_digest(invitation.token_hash, _hash(token))
+        or not token_fits(token, invitation.token_hash)
         or invitation.accepted_at is not None
         or invitation.revoked_at is not None
         or invitation.expires_at <= now
     ):
         raise _no_invitation()
     return invitation
-
-
-def _signer() -> Signer:
-    return Signer(salt="freehold.invitation", sep=".")
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _no_invitation() -> NotFound:

@@ -5,7 +5,6 @@ other plan. It runs where operations run, since the engine and the credentials o
 """
 
 import secrets
-import shutil
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +14,11 @@ from django.conf import settings
 
 from contracts.base import Contract
 from contracts.engine import EngineEvent, RunnerJob
-from contracts.planned import AssessmentJob, PlanAssessment
+from contracts.planned import PlanAssessment
 from contracts.stack import StackSecrets, StackSpec
-from controlplane.core import clock
 from controlplane.core.errors import FreeholdError
 from controlplane.core.ids import uuid7
-from controlplane.operations.job import engine_environment
+from controlplane.operations.job import assessment_job, engine_environment
 from controlplane.operations.process import RunnerProcess, work_dir_prepare, work_dir_remove
 
 #: A plan of an empty state takes some seconds; what takes longer hangs.
@@ -56,7 +54,6 @@ def dry_run_plan(*, spec: StackSpec, deadline_s: float = DEADLINE_S) -> DryRun:
             runner.close()
     finally:
         work_dir_remove(run_id)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _job(run_id: UUID, folder: Path, spec: StackSpec) -> RunnerJob:
@@ -76,12 +73,7 @@ def _job(run_id: UUID, folder: Path, spec: StackSpec) -> RunnerJob:
         pulumi_root=str(settings.FREEHOLD_PULUMI),
         work_dir=str(folder / "project"),
         env=env,
-        assessment=AssessmentJob(
-            today=clock.now().date(),
-            policy_files=list(map(str, settings.FREEHOLD_POLICY_FILES)),
-            policy_exceptions=list(map(str, settings.FREEHOLD_POLICY_EXCEPTIONS)),
-            price_tables=list(map(str, settings.FREEHOLD_PRICE_TABLES)),
-        ),
+        assessment=assessment_job(),
     )
 
 

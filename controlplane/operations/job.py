@@ -72,17 +72,22 @@ def runner_job(
         env=engine_environment(pulumi_home=folder / "home", backend_url=backend_url, target=spec.target),
         preview_first=states.STEP_PLAN in states.STEPS_OF_KIND[operation.kind],
         refresh=operation.kind in states.REFRESHING,
-        assessment=AssessmentJob(
-            today=clock.now().date(),
-            policy_files=list(map(str, settings.FREEHOLD_POLICY_FILES)),
-            policy_exceptions=list(map(str, settings.FREEHOLD_POLICY_EXCEPTIONS)),
-            price_tables=list(map(str, settings.FREEHOLD_PRICE_TABLES)),
-        ),
+        assessment=assessment_job(),
         secrets_provider=settings.PULUMI_SECRETS_PROVIDER,
         clear_lock=bool(stack and stack.lock_suspect),
         settle_pending=bool(stack and stack.lock_suspect),
         remove_stack=operation.kind == states.DEPROVISION,
         data=data,
+    )
+
+
+def assessment_job() -> AssessmentJob:
+    """By what every plan is judged today."""
+    return AssessmentJob(
+        today=clock.now().date(),
+        policy_files=list(map(str, settings.FREEHOLD_POLICY_FILES)),
+        policy_exceptions=list(map(str, settings.FREEHOLD_POLICY_EXCEPTIONS)),
+        price_tables=list(map(str, settings.FREEHOLD_PRICE_TABLES)),
     )
 
 

@@ -114,13 +114,15 @@ def live_context(principal: Principal, operation: Operation, *, cursor: int) -> 
     now = clock.now()
     judged = assessment_representation(operation.assessment)
     # Beside a decision, and where the plan is the result.
-    shows_plan = operation.state == states.AWAITING_APPROVAL or operation.kind == states.PREVIEW
+    waits = operation.state == states.AWAITING_APPROVAL
+    shows_plan = waits or operation.kind == states.PREVIEW
     return {
         "operation": operation,
         "tenant": operation.tenant,
         "steps": steps,
         "running_step": running,
-        "pace": operation_pace(operation=operation, steps=steps, now=now),
+        # A person's time is not estimated.
+        "pace": None if waits else operation_pace(operation=operation, steps=steps, now=now),
         "planned": plan_table(operation.plan, judged["policy"]["findings"]) if shows_plan else [],
         "plan_moved": plan_moved(operation=operation, now=now),
         "resources": rows,
