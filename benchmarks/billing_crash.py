@@ -1,6 +1,7 @@
 """Crashes of metering: SIGKILLs at named moments and at random, Postgres stopped immediately, answers to COMMIT eaten.
 
-One event lost or counted twice, or one invoice missing, doubled or off by a cent, fails the benchmark: its zeros are held, not counted.
+One event lost or counted twice, or one invoice missing, doubled or off by a cent, fails the benchmark: its zeros
+are held, not counted.
 """
 
 import json
