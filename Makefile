@@ -6,7 +6,7 @@ CHECK_ENV := DATABASE_URL=postgres://check@127.0.0.1:1/check REDIS_URL=redis://1
   PULUMI_BACKEND_URL=file:///dev/null FREEHOLD_SECRET_KEY=check-check-check-check-check-check-check \
   FREEHOLD_ENCRYPTION_KEYS=check-check-check-check-check-check-check
 
-.PHONY: help install up down clean run format check schema test test-crash test-fast bench
+.PHONY: help install up down clean run format check schema messages test test-crash test-fast bench
 
 help: ## list the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ check: ## formatter, linter, types, import directions, migrations, OpenAPI drift
 schema: ## refresh docs/openapi.yaml and docs/configuration.md
 	@$(CHECK_ENV) $(BIN)/python manage.py spectacular --file docs/openapi.yaml --fail-on-warn
 	@$(CHECK_ENV) $(BIN)/python tools/configuration_table.py > docs/configuration.md
+
+messages: ## refresh and compile the portal's catalogues (controlplane/portal/locale)
+	@$(CHECK_ENV) $(BIN)/python tools/messages.py
 
 test: install ## the whole suite: unit, integration, crash, browser
 	@sh tools/install-chromium

@@ -5,6 +5,8 @@
 // stream is closed while the tab is hidden, since browsers allow few connections to one host. When it cannot be
 // kept open, the page polls.
 
+import { say } from "./words.js";
+
 const page = document.getElementById("operation");
 const POLL_MS = 2000;
 const GATHER_MS = 150;
@@ -26,7 +28,7 @@ const say = (state, text) => {
     mark.textContent = text;
   }
 };
-let said = ["", "not live"];
+let said = ["", say("not live")];
 const status = (...words) => {
   said = words;
   say(...words);
@@ -78,7 +80,7 @@ async function look() {
     say(...said);
     if (!open) stop();
   } catch {
-    status("reconnecting", "reconnecting");
+    status("reconnecting", say("reconnecting"));
   } finally {
     fetching = false;
     if (again) {
@@ -103,7 +105,7 @@ function listen() {
     failures = 0;
     clearInterval(polling);
     polling = 0;
-    status("live", "live");
+    status("live", say("live"));
     ring();
   });
   for (const type of ["state", "step", "resource", "diagnostic", "summary", "cancel", "message"]) {
@@ -115,10 +117,10 @@ function listen() {
   });
   source.addEventListener("error", () => {
     failures += 1;
-    status("reconnecting", "reconnecting");
+    status("reconnecting", say("reconnecting"));
     if (failures < 3 && source?.readyState !== EventSource.CLOSED) return;
     hangUp();
-    status("polling", "polling every 2 s");
+    status("polling", say("polling every 2 s"));
     polling ||= setInterval(look, POLL_MS);
     setTimeout(listen, 15000);
   });
