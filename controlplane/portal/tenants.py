@@ -17,6 +17,7 @@ from controlplane.operations.models import Operation
 from controlplane.operations.selectors import HEAVY_FIELDS, operations_visible
 from controlplane.portal.listing import Column, chosen, headings, order_of, ordered, page_of
 from controlplane.portal.pages import page, show
+from controlplane.portal.resource_graph import BOX_HEIGHT, BOX_WIDTH, resource_graph
 from controlplane.tenants import states
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.plans import plans
@@ -213,7 +214,14 @@ def tenant_resources(request: HttpRequest, principal: Principal, slug: str) -> H
         for row in resources
         if text in f"{row.get('name', '')} {row.get('type', '')} {row.get('id', '')}".lower()
     ]
-    context = {"resources": shown, "total": len(resources), "q": text}
+    context = {
+        "resources": shown,
+        "total": len(resources),
+        "q": text,
+        # What a filter leaves is no whole: the graph stands above all resources only.
+        "graph": None if text else resource_graph(resources),
+        "box": {"width": BOX_WIDTH, "height": BOX_HEIGHT},
+    }
     return tenant_frame(
         request, principal, "portal/tenant_resources.html", found, context, tab="tenant-resources"
     )
