@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.operations.models import Operation
@@ -32,6 +32,7 @@ def test_a_parent_stands_beside_the_first_of_its_children() -> None:
     assert f"M248 20H276V{ROW + 20}H304" in graph.edges
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-1, 30), min_size=2, max_size=30))
 def test_each_resource_has_a_place_of_its_own(parents: list[int]) -> None:
     """The parent of number n is one before it, or one that is not among them."""
