@@ -53,9 +53,9 @@ test: install ## the whole suite: unit, integration, crash, browser
 	@$(PYTHON) tools/install-weaviate
 	@$(PYTHON) tools/install-kubernetes
 	@# Scenarios share one running Freehold.
-	@$(BIN)/python -m pytest tests/scenarios
+	@$(BIN)/python tools/run-suite tests/scenarios
 	@# Engines, servers and leases are waited for most of the time: two files share the machine.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/scenarios
+	@$(BIN)/python tools/run-suite -n 2 --dist loadfile --ignore=tests/scenarios
 
 test-crash: install ## every life of crashes and what watches them, half an hour
 	@FREEHOLD_CRASH_LIVES=all $(BIN)/python -m pytest -n 2 --dist load tests/crash

@@ -461,5 +461,6 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     # One line per health probe is noise.
-    "loggers": {"httpx": {"level": "WARNING"}},
+    # A line for each glyph of a document, otherwise: letters of customers' names.
+    "loggers": {"httpx": {"level": "WARNING"}, "fontTools": {"level": "WARNING"}},
 }
