@@ -14,7 +14,11 @@ from controlplane.accounts.access import Principal, access_require
 from controlplane.core import clock
 from controlplane.core.errors import NotFound
 from controlplane.operations import states
-from controlplane.operations.approvals import operation_approve, operation_reject
+from controlplane.operations.approvals import (
+    another_approves,
+    operation_approve,
+    operation_reject,
+)
 from controlplane.operations.estimates import operation_pace
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import (
@@ -132,6 +136,7 @@ def live_context(principal: Principal, operation: Operation, *, cursor: int) -> 
         "cursor": timeline.cursor,
         "queueing": operation_queueing(operation=operation),
         "judgement": {"cost": cost_representation(operation.assessment), **judged},
+        "another_decides": another_approves(operation=operation, actor=principal.actor),
         "is_open": operation.state in states.OPEN,
         "is_running": operation.state in states.RUNNING,
         "cancelable": cancelable,
