@@ -22,6 +22,10 @@ class User(AbstractBaseUser):
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=200, blank=True)
     is_active = models.BooleanField(default=True)
+    #: An IANA name; empty: the browser's.
+    time_zone = models.CharField(max_length=64, blank=True, default="", db_default="")
+    #: One of preferences.LANGUAGES; empty: the browser's.
+    language = models.CharField(max_length=8, blank=True, default="", db_default="")
     created_at = models.DateTimeField()
 
     objects: ClassVar[UserManager] = UserManager()

@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 
 from billing.reports.links import (
     DEFAULT_DAYS,
@@ -85,7 +86,9 @@ def schedule_new(request: HttpRequest, principal: Principal, slug: str | None = 
             now=clock.now(),
             secret_bytes=secrets.token_bytes(SECRET_BYTES),
         )
-        messages.success(request, f"The report is sent next on {made.next_at:%d %b %Y, %H:%M} UTC.")
+        messages.success(
+            request, f"The report is sent next on {timezone.localtime(made.next_at):%d %b %Y, %H:%M %Z}."
+        )
         return _url(tenant)
 
     return act(request, principal, back=_url(tenant), work=work)
