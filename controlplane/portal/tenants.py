@@ -16,6 +16,7 @@ from controlplane.operations.models import Operation
 from controlplane.operations.selectors import HEAVY_FIELDS, operations_visible
 from controlplane.portal.listing import Column, chosen, headings, order_of, ordered, page_of
 from controlplane.portal.pages import page, show
+from controlplane.portal.saved_views import saved_views_bar
 from controlplane.tenants import states
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.plans import plans
@@ -116,6 +117,7 @@ def tenants(request: HttpRequest, principal: Principal) -> HttpResponse:
         "lifecycles": states.LIFECYCLES,
         "healths": states.HEALTHS,
         "plans": plans().values(),
+        **saved_views_bar(principal, "tenants", params),
     }
     return show(
         request, principal, "portal/tenants.html", context, section="tenants", crumbs=(("Tenants", ""),)
