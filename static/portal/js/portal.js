@@ -71,7 +71,11 @@ addEventListener("pageshow", (event) => {
 });
 
 document.addEventListener("change", (event) => {
-  if (event.target.matches("select[data-submit]")) event.target.form.requestSubmit();
+  const target = event.target;
+  if (target.matches("select[data-submit]")) target.form.requestSubmit();
+  if (target.matches("[data-tick-all]")) {
+    for (const box of target.form.querySelectorAll("td.tick input")) box.checked = target.checked;
+  }
 });
 
 document.addEventListener("keydown", (event) => {
