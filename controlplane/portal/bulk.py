@@ -15,6 +15,7 @@ from controlplane.accounts.access import Principal, access_require
 from controlplane.core import clock
 from controlplane.core.errors import Conflict, NotFound, ValidationFailed
 from controlplane.portal.pages import page, show
+from controlplane.portal.spoken import refusal, spoken
 from controlplane.tenants import states
 from controlplane.tenants.bulk import (
     LABEL,
@@ -86,7 +87,7 @@ def tenants_bulk(request: HttpRequest, principal: Principal) -> HttpResponse:
             verb,
             tenants,
             wanted,
-            error=refused.errors[0]["detail"],
+            error=spoken(refused.errors[0]["detail"]),
             status=refused.status,
         )
     if request.method != "POST":
@@ -104,7 +105,7 @@ def tenants_bulk(request: HttpRequest, principal: Principal) -> HttpResponse:
             now=clock.now(),
         )
     except Conflict as refused:
-        said = f"{refused.detail} {refused.hint}"
+        said = refusal(refused)
         return _confirm(request, principal, verb, tenants, wanted, error=said, status=refused.status)
     bulk_run(principal=principal, bulk=bulk, now=clock.now())
     return HttpResponseRedirect(reverse("portal:tenants-bulk-outcome", args=[bulk.id]))

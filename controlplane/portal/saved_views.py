@@ -21,6 +21,7 @@ from controlplane.accounts.selectors import saved_view_removable, saved_views_vi
 from controlplane.core import clock
 from controlplane.core.errors import Conflict, NotFound, ValidationFailed
 from controlplane.portal.pages import act, once, page, show
+from controlplane.portal.spoken import refusal, spoken
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,12 @@ def saved_views(request: HttpRequest, principal: Principal) -> HttpResponse:
     try:
         return once(request, principal, work)
     except (ValidationFailed, Conflict) as error:
-        errors = {problem["pointer"].strip("/"): problem["detail"] for problem in error.errors}
+        errors = {problem["pointer"].strip("/"): spoken(problem["detail"]) for problem in error.errors}
         return _page(
             request,
             principal,
             values,
-            errors or {"name": f"{error.detail} {error.hint}".strip()},
+            errors or {"name": refusal(error)},
             status=error.status,
         )
 

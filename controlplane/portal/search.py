@@ -23,7 +23,7 @@ from controlplane.accounts.access import Principal
 from controlplane.operations.selectors import operations_visible
 from controlplane.portal.pages import abilities, page, show
 from controlplane.portal.tenants import TABS
-from controlplane.portal.words import KIND_TITLES, word_text
+from controlplane.portal.words import kind_text, word_text
 from controlplane.tenants.selectors import tenants_search
 
 Text = str | Promise
@@ -109,7 +109,8 @@ def _tenants(principal: Principal, text: str) -> Iterator[Hit]:
 def _tabs(principal: Principal, text: str) -> Iterator[Hit]:
     """`acme bil`: the tab of that tenant."""
     whose, _space, part = text.rpartition(" ")
-    tabs = [(route, title) for route, title in TABS[1:] if part and title.lower().startswith(part)]
+    told = [(route, _(title)) for route, title in TABS[1:]]
+    tabs = [(route, title) for route, title in told if part and title.lower().startswith(part)]
     if not whose or not tabs:
         return
     rows = tenants_search(principal=principal, filters={"q": whose}).order_by("name", "pk")
@@ -126,7 +127,7 @@ def _operations(principal: Principal, text: str) -> Iterator[Hit]:
     rows = operations_visible(principal=principal).annotate(shown=Cast("pk", CharField()))
     rows = rows.filter(shown__contains=text).order_by("-created_at", "-pk")
     for pk, kind, state, slug in rows.values_list("pk", "kind", "state", "tenant__slug")[:MOST_OPERATIONS]:
-        title = f"{KIND_TITLES.get(kind, kind)} {slug}"
+        title = f"{kind_text(kind)} {slug}"
         about = f"…{str(pk)[-12:]}, {word_text(state)}"
         yield Hit(OPERATIONS, title, about, reverse("portal:operation", args=[pk]), "workflow")
 

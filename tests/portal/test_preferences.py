@@ -196,3 +196,12 @@ async def test_what_is_streamed_asynchronously_has_the_viewers_zone_too(owner: P
 
     assert seen == ["Asia/Tokyo"]
     assert timezone.get_current_timezone_name() == "UTC"
+
+
+def test_a_page_is_in_the_language_of_who_looks(owner: Person, teammate: Person, browse: Browse) -> None:
+    browse(teammate).post("/preferences/", {"language": "de"})
+
+    german = browse(teammate).get("/preferences/", headers={"Accept-Language": "en"})
+    assert Page(german).all("html", lang="de")
+    assert german.headers["Content-Language"] == "de"
+    assert Page(browse(owner).get("/preferences/", headers={"Accept-Language": "en"})).all("html", lang="en")

@@ -7,12 +7,14 @@ from typing import Any
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.dateformat import format as date_format
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, pgettext
 
 from controlplane.core import clock
-from controlplane.portal import figures, words
+from controlplane.portal import figures, scripts, words
+from controlplane.portal.spoken import spoken
 from controlplane.tenants.targets import targets_offered
 
 register = template.Library()
@@ -39,7 +41,7 @@ def badge(axis: str, word: str) -> SafeString:
         axis,
         word,
         icon(look.icon, "spin" if look.spins else ""),
-        axis,
+        words.word_text(axis),
         words.word_text(word),
     )
 
@@ -61,7 +63,7 @@ def state_icon(axis: str, word: str, extra: str = "") -> SafeString:
 @register.filter
 def share(text: str) -> str:
     """`0.99950` as `99.95 %`."""
-    return f"{Decimal(text) * 100:.2f} %"
+    return figures.numeral(f"{Decimal(text) * 100:.2f} %")
 
 
 @register.filter
@@ -78,7 +80,7 @@ def when(moment: datetime | str | None) -> SafeString | str:
 def stamp(moment: datetime | str) -> SafeString:
     """`22 Nov 2026, 13:54:22 UTC`: for figures that are true as of a moment and may be compared."""
     local = _local(moment)
-    return _time(local, f"{local:%d %b %Y, %H:%M:%S %Z}")
+    return _time(local, f"{figures.day_text(local)}, {local:%H:%M:%S %Z}")
 
 
 @register.filter
@@ -86,7 +88,7 @@ def day(moment: datetime | str | None) -> SafeString | str:
     if moment is None:
         return "-"
     local = _local(moment)
-    return _time(local, f"{local:%d %b %Y}")
+    return _time(local, figures.day_text(local))
 
 
 @register.filter
@@ -102,13 +104,14 @@ def utc_day(moment: datetime | str | None) -> SafeString | str:
     if moment is None:
         return "-"
     fixed = _local(moment).astimezone(UTC)
-    return _time(fixed, f"{fixed:%d %b %Y}")
+    return _time(fixed, figures.day_text(fixed))
 
 
 @register.filter
 def utc_date(moment: datetime, form: str) -> str:
     """The like of it in a form of its own, such as `M Y` for a month."""
-    return date_format(moment.astimezone(UTC), form)
+    # Without its zone nobody moves it to the viewer's.
+    return date_format(moment.astimezone(UTC).replace(tzinfo=None), form)
 
 
 @register.simple_tag
@@ -152,11 +155,12 @@ def elapsed(seconds: float) -> str:
 
 @register.simple_tag
 def copy_button(text: str, what: str) -> SafeString:
+    said = gettext("Copy %(what)s") % {"what": what}
     return format_html(
-        '<button class="copy" type="button" data-copy="{}" aria-label="Copy {}" title="Copy {}">{}{}</button>',
+        '<button class="copy" type="button" data-copy="{}" aria-label="{}" title="{}">{}{}</button>',
         text,
-        what,
-        what,
+        said,
+        said,
         icon("copy", "todo"),
         icon("check", "done"),
     )
@@ -166,10 +170,18 @@ def copy_button(text: str, what: str) -> SafeString:
 def cli(command: str) -> SafeString:
     """The same thing on the command line, to copy."""
     return format_html(
-        '<div class="code line"><pre tabindex="0" aria-label="Command"><span class="prompt">$ </span>{}</pre>{}</div>',
+        '<div class="code line"><pre tabindex="0" aria-label="{}"><span class="prompt">$ </span>{}</pre>{}</div>',
+        gettext("Command"),
         command,
-        copy_button(command, "command"),
+        copy_button(command, gettext("command")),
     )
+
+
+@register.simple_tag
+def script_words() -> SafeString | str:
+    """The attribute that tells scripts what to say; nothing in English, which they speak by themselves."""
+    words_of_scripts = scripts.script_words()
+    return format_html(' data-words="{}"', words_of_scripts) if words_of_scripts else ""
 
 
 @register.filter
@@ -193,13 +205,41 @@ def word(text: str) -> str:
 
 
 @register.filter
+def said(text: str) -> str:
+    """A sentence of another room (spoken.py has them) in the page's language; any other text stays as it is."""
+    return spoken(text)
+
+
+@register.filter
+def units(unit: str, number: object = None) -> str:
+    """`token` as `tokens`, unless there is one of them."""
+    if number in (1, "1"):
+        return words.word_text(unit)
+    return pgettext("word", f"{unit.replace('_', ' ')}s")
+
+
+@register.filter
+def dated(moment: datetime | str, form: str = "") -> str:
+    """`2 Nov 2026`, or `2 Nov` as `short`."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return figures.day_month_text(moment) if form == "short" else figures.dated_text(moment)
+
+
+@register.filter
+def numeral(text: object) -> str:
+    """What another filter wrote, with the comma and the point of the page's language."""
+    return figures.numeral(str(text))
+
+
+@register.filter
 def kind_title(kind: str) -> str:
-    return words.KIND_TITLES.get(kind, words.word_text(kind).capitalize())
+    return words.kind_text(kind)
 
 
 @register.filter
 def step_title(name: str) -> str:
-    return words.STEP_TITLES.get(name, words.word_text(name).capitalize())
+    return words.step_text(name)
 
 
 @register.filter
@@ -210,7 +250,7 @@ def component_icon(kind: str) -> str:
 @register.filter
 def target_name(key: str) -> str:
     offered = targets_offered()
-    return offered[key].name if key in offered else key
+    return spoken(offered[key].name) if key in offered else key
 
 
 @register.filter
