@@ -119,6 +119,7 @@ def show(
         .count(),
         "form_key": str(uuid4()),
         "now": clock.now(),
+        "zone_source": request.META.get("freehold.zone_source", ""),
     }
     return render(request, template, {**frame, **context}, status=status)
 
