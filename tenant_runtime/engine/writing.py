@@ -62,7 +62,7 @@ _HELD: Final = """SELECT r.run_id AS run, r.lease_token AS token FROM runs r
 #: A request writes for itself, without a run.
 _NOBODY: Final = (UUID(int=0), 0)
 #: Bounds what one statement carries: rows of more bytes go by themselves, nobody waits for them.
-_MOST, _MOST_BYTES = 64, 256 * 1024
+_MOST, _MOST_BYTES = 64, 64 * 1024
 #: The database is away, for all of a group. Any other error may be one entry's fault.
 _AWAY: Final = (OperationalError, InterfaceError, OSError)
 Row = Mapping[str, Any]
@@ -90,6 +90,8 @@ class _Entry:
             return
         if error is None:
             self.done.set_result(None)
+        elif isinstance(error, asyncio.CancelledError):
+            self.done.cancel()
         else:
             self.done.set_exception(error)
             # Whoever waited may have gone.
@@ -148,8 +150,15 @@ class RunWriter:
         except _AWAY as error:
             for entry in group:
                 entry.answer(error)
-        except Exception:
-            log.warning("runs could not be written together, each is by itself now", exc_info=True)
+        except Exception as error:
+            # Without its words: they may quote a row.
+            log.warning(
+                "runs not written together, each is by itself now", extra={"error": type(error).__name__}
+            )
+        except BaseException as error:
+            for entry in group:
+                entry.answer(error)  # this process ends; whoever waits must not wait for ever
+            raise
         for entry in group:
             if entry.key in held:
                 entry.answer()

@@ -146,6 +146,21 @@ async def test_who_goes_while_it_is_written_waits_for_that(new_database: Callabl
         assert set(await _stored(pool)) == {fence.run_id}
 
 
+async def test_nobody_waits_for_ever_when_the_process_ends(new_database: Callable[[], str]) -> None:
+    """The loop cancels all of its tasks at once, those that write and those that wait."""
+    async with _opened(new_database()) as (pool, writer):
+        (fence,) = await _running(pool, 1)
+        async with pool.connection() as conn, conn.transaction():
+            await conn.execute("LOCK TABLE run_events IN EXCLUSIVE MODE")
+            waiting = [asyncio.create_task(writer.write(fence, _events(number))) for number in (1, 2)]
+            await asyncio.sleep(0.1)
+            for task in [*waiting, *writer._tasks]:
+                task.cancel()
+            async with asyncio.timeout(3):
+                answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [asyncio.CancelledError] * 2
+
+
 async def test_many_bytes_go_by_themselves(new_database: Callable[[], str]) -> None:
     async with _opened(new_database()) as (pool, writer):
         fences = await _running(pool, 3)
