@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from contracts.plan_document import assessment_representation, cost_representation
 from controlplane.accounts import roles
@@ -33,7 +34,7 @@ from controlplane.portal.listing import chosen, page_of
 from controlplane.portal.pages import abilities, act, page, show
 from controlplane.portal.plan_table import plan_table
 from controlplane.portal.timeline import timeline_of
-from controlplane.portal.words import KIND_TITLES
+from controlplane.portal.words import kind_text
 
 #: More than any operation of a few hundred resources writes; the log links to the API for the rest.
 EVENTS_SHOWN = 4000
@@ -63,21 +64,21 @@ def operations(request: HttpRequest, principal: Principal) -> HttpResponse:
         "portal/operations.html",
         context,
         section="operations",
-        crumbs=(("Operations", ""),),
+        crumbs=((gettext("Operations"), ""),),
     )
 
 
 @page(roles.OPERATIONS_READ)
 def operation(request: HttpRequest, principal: Principal, operation_id: UUID) -> HttpResponse:
     found = operation_get(principal=principal, operation_id=operation_id)
-    title = f"{KIND_TITLES.get(found.kind, found.kind)} {found.tenant.slug}"
+    title = f"{kind_text(found.kind)} {found.tenant.slug}"
     return show(
         request,
         principal,
         "portal/operation.html",
         live_context(principal, found, cursor=0),
         section="operations",
-        crumbs=(("Operations", reverse("portal:operations")), (title, "")),
+        crumbs=((gettext("Operations"), reverse("portal:operations")), (title, "")),
     )
 
 
@@ -177,7 +178,7 @@ def operation_verb(request: HttpRequest, principal: Principal, operation_id: UUI
             case "retry":
                 operation_retry(operation=found, actor=actor, now=now)
             case _:
-                raise NotFound("An operation has no such verb.")
+                raise NotFound(gettext("An operation has no such verb."))
         return here
 
     return act(request, principal, back=here, work=work)

@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.utils.translation import gettext
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_allows, access_require
@@ -21,6 +22,7 @@ from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
 from controlplane.core.failures import failure_response
 from controlplane.operations import states as operation_states
 from controlplane.operations.selectors import operations_visible
+from controlplane.portal.spoken import refusal, spoken
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, Principal, P], HttpResponse]
@@ -51,13 +53,15 @@ def page(
                         "You belong to no team yet.", hint="Ask an owner to add you to theirs."
                     )
                 if request.method not in methods:
-                    raise NotFound("There is nothing here to read.", hint="Go back and use the form.")
+                    raise NotFound(
+                        gettext("There is nothing here to read."), hint=gettext("Go back and use the form.")
+                    )
                 _no_nul(request)
                 access_require(principal, scope)
                 response = view(request, principal, *args, **kwargs)
             except FreeholdError as error:
                 if isinstance(error, NotFound):  # its hint speaks to callers of the API
-                    error.hint = "Check the address, or search the tenants you can see."
+                    error.hint = gettext("Check the address, or search the tenants you can see.")
                 response = failure(request, error)
             # Pages show one team's data: no shared cache may keep them, nor a browser after sign-out.
             response.headers.setdefault("Cache-Control", "no-store")
@@ -72,12 +76,17 @@ def page(
 def _no_nul(request: HttpRequest) -> None:
     # Postgres cannot store NUL in text, and nothing that we name has one.
     if "%00" in request.get_full_path() or any("\x00" in value for value in request.POST.values()):
-        raise NotFound("There is nothing at this address.")
+        raise NotFound(gettext("There is nothing at this address."))
 
 
 def failure(request: HttpRequest, error: FreeholdError) -> HttpResponse:
     return failure_response(
-        request, status=error.status, code=error.code, title=error.title, detail=error.detail, hint=error.hint
+        request,
+        status=error.status,
+        code=error.code,
+        title=spoken(error.title),
+        detail=spoken(error.detail),
+        hint=spoken(error.hint),
     )
 
 
@@ -146,5 +155,5 @@ def act(request: HttpRequest, principal: Principal, *, back: str, work: Callable
     except (NotFound, PermissionDenied):
         raise
     except FreeholdError as error:
-        messages.error(request, f"{error.detail} {error.hint}".strip())
+        messages.error(request, refusal(error))
         return HttpResponseRedirect(back)

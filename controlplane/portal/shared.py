@@ -9,6 +9,7 @@ import structlog
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_safe
 
 from billing.directory import BilledCustomer, directory
@@ -35,7 +36,7 @@ _MINUTE_S: Final = 60
 class TooMany(FreeholdError):
     status = 429
     code = "rate_limited"
-    title = "Too many requests"
+    title = gettext_noop("Too many requests")
 
 
 def shared(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -50,7 +51,7 @@ def shared(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
             _count(link, now)
             response = view(request, link, **kwargs)
         except ValidationFailed as error:
-            response = failure(request, NotFound("There is no report for that.", hint=error.detail))
+            response = failure(request, NotFound(gettext("There is no report for that."), hint=error.detail))
         except FreeholdError as error:
             response = failure(request, error)
             if isinstance(error, TooMany):
@@ -80,11 +81,11 @@ def shared_usage(request: HttpRequest, link: ReportLink) -> HttpResponse:
         if meter
         else None,
         "breakdowns": [
-            breakdown_table(title, rows)
-            for title, rows in (
-                ("Agent", report["by_agent"]),
-                ("Model", report["by_model"]),
-                ("User", report["by_user"]),
+            breakdown_table(title, by, rows)
+            for title, by, rows in (
+                (gettext("Agent"), gettext("By agent"), report["by_agent"]),
+                (gettext("Model"), gettext("By model"), report["by_model"]),
+                (gettext("User"), gettext("By user"), report["by_user"]),
             )
         ],
     }
@@ -94,7 +95,7 @@ def shared_usage(request: HttpRequest, link: ReportLink) -> HttpResponse:
 @shared
 def shared_usage_file(request: HttpRequest, link: ReportLink, form: str) -> HttpResponse:
     if form not in _FILES:
-        raise NotFound("There is no such file.")
+        raise NotFound(gettext("There is no such file."))
     _, _, report = _report(request, link)
     file = usage_file(report, form)
     name = f'attachment; filename="{file.name}"'
@@ -105,11 +106,11 @@ def _report(request: HttpRequest, link: ReportLink) -> tuple[BilledCustomer, Per
     now = clock.now()
     customer = directory().customer(tenant_id=link.tenant_id)
     if customer is None or customer.team_id != link.team_id:
-        raise NotFound("There is no such report any more.")
+        raise NotFound(gettext("There is no such report any more."))
     raw = request.GET.get("period")
     period = period_parse(raw) if raw else period_of(now)
     if not customer.lived_in(period) or period.start > now:
-        raise NotFound(f"There is no report for {period.key}.")
+        raise NotFound(gettext("There is no report for %(period)s.") % {"period": period.key})
     report = usage_report(tenant=customer, period=period.key, card=customer.fallback, as_of=now)
     return customer, period, report
 
@@ -134,5 +135,6 @@ def _count(link: ReportLink, now: datetime) -> None:
         return
     if used > LIMIT:
         raise TooMany(
-            f"This link was read {LIMIT} times within a minute.", hint="Wait a minute, then load it again."
+            gettext("This link was read %(number)d times within a minute.") % {"number": LIMIT},
+            hint=gettext("Wait a minute, then load it again."),
         )

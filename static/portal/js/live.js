@@ -5,6 +5,8 @@
 // stream is closed while the tab is hidden, since browsers allow few connections to one host. When it cannot be
 // kept open, the page polls.
 
+import { say } from "./words.js";
+
 const page = document.getElementById("operation");
 const POLL_MS = 2000;
 const GATHER_MS = 150;
@@ -23,17 +25,17 @@ let polling = 0;
 let quiet = 0;
 let retry = 0;
 
-const say = (state, text) => {
-  for (const mark of page.querySelectorAll("[data-live-state]")) {
-    mark.dataset.state = state;
-    mark.textContent = text;
+const mark = (state, text) => {
+  for (const place of page.querySelectorAll("[data-live-state]")) {
+    place.dataset.state = state;
+    place.textContent = text;
   }
 };
-const LIVE = ["live", "live"];
-let said = ["", "not live"];
+const LIVE = ["live", say("live")];
+let said = ["", say("not live")];
 const status = (...words) => {
   said = words;
-  say(...words);
+  mark(...words);
 };
 
 function replaceRegion(region, fresh) {
@@ -83,11 +85,11 @@ async function look() {
     if (announce.textContent !== fragment.dataset.announce) announce.textContent = fragment.dataset.announce;
     open = fragment.dataset.open !== undefined;
     if (source?.readyState === EventSource.OPEN) said = LIVE;
-    say(...said);
+    mark(...said);
     if (!open) stop();
     else if (!polling) listen();
   } catch {
-    say("reconnecting", "reconnecting");
+    mark("reconnecting", say("reconnecting"));
     lookLater();
   } finally {
     fetching = false;
@@ -144,10 +146,10 @@ function listen() {
   });
   source.addEventListener("error", () => {
     failures += 1;
-    status("reconnecting", "reconnecting");
+    status("reconnecting", say("reconnecting"));
     if (failures < 3 && source?.readyState !== EventSource.CLOSED) return;
     hangUp();
-    status("polling", "polling every 2 s");
+    status("polling", say("polling every 2 s"));
     polling ||= setInterval(look, POLL_MS);
     setTimeout(listen, 15000);
   });
