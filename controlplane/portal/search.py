@@ -51,7 +51,8 @@ class Hit:
 
 @dataclass(frozen=True)
 class Place:
-    """A page or an action; `needs` is an ability of the frame, empty for everybody."""
+    """A page or an action; `needs` is an ability of the frame, or `bill_all`: of those without a limit to tenants. Empty
+    is everybody."""
 
     title: Text
     route: str
@@ -65,8 +66,8 @@ PLACES: Final = (
     Place(gettext_lazy("Operations"), "operations"),
     Place(gettext_lazy("Invoices"), "invoices", "bill"),
     Place(gettext_lazy("Usage"), "usage", "bill"),
-    Place(gettext_lazy("Budgets"), "budgets", "bill"),
-    Place(gettext_lazy("Margin"), "margin", "margin"),
+    Place(gettext_lazy("Budgets"), "budgets", "bill_all"),
+    Place(gettext_lazy("Margin"), "margin", "bill_all"),
     Place(gettext_lazy("Audit"), "audit", "manage"),
     Place(gettext_lazy("Members"), "access", "manage"),
     Place(gettext_lazy("API keys"), "keys", "admin"),
@@ -89,7 +90,7 @@ def hits_of(principal: Principal, text: str) -> list[Hit]:
     if text:
         found = [*_tenants(principal, text), *_tabs(principal, text), *_operations(principal, text)]
     can = abilities(principal)
-    can["margin"] = can["bill"] and principal.tenant_ids is None
+    can["bill_all"] = can["bill"] and principal.tenant_ids is None
     for group, icon, places in ((ACTIONS, "zap", DEEDS), (PAGES, "layers", PLACES)):
         found += [
             Hit(group, place.title, place.about, reverse(f"portal:{place.route}"), icon)
