@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from controlplane.core import clock
 from tests.browser.conftest import OpenVisit, Visit
@@ -48,6 +48,7 @@ def lived_in(owner: Person) -> str:
 
 def german(here: Visit, person: Person) -> Page:
     page = here.sign_in(person)
+    page.set_default_navigation_timeout(60_000)
     cookie = {"name": "django_language", "value": "de", "url": here.address}
     here.context.add_cookies([cookie])  # type: ignore[list-item]
     return page
@@ -84,4 +85,4 @@ def test_scripts_keep_times_in_the_language_of_the_page(
           time.id = "moved";
         }"""
     )
-    page.wait_for_function("document.getElementById('moved').textContent === 'vor 2 Tagen'", timeout=70_000)
+    expect(page.locator("#moved")).to_have_text("vor 2 Tagen", timeout=20_000)
