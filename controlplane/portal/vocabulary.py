@@ -21,7 +21,7 @@ FURTHER: Final = (
     "state", "step", "resource", "diagnostic", "summary", "message",
     "approve", "reject", "cancel", "retry", "approved", "rejected", "canceled", "retried", "automatic",
     "base fee", "usage", "recurring", "one time", "fixed", "minimum", "commitment", "discount", "credit", "addon",
-    "month", "name", "slug", "plan", "target", "region", "contact email", "manual", "final", "scheduled",
+    "month", "name", "slug", "model", "plan", "target", "region", "contact email", "manual", "final", "scheduled",
     "email", "webhook", "sent", "delivered", "queued", "dead", "tenant", "operation", "invoice", "budget",
     "api key", "user", "member", "invitation", "team", "snapshot", "report link", "report schedule", "rate card",
     "revoked", "valid", "portal", "key", "installation",
