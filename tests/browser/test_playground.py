@@ -104,6 +104,27 @@ def test_a_reload_while_it_goes_on_follows_it_and_it_can_be_stopped(
     expect(page.get_by_label("Your message")).to_be_enabled()
 
 
+def test_a_portal_that_is_away_at_the_end_does_not_cost_the_page(
+    visit: OpenVisit, owner: Person, runtime: RuntimeProcess
+) -> None:
+    here = visit()
+    page = here.sign_in(owner)
+    page.goto(f"{here.address}/tenants/acme/playground/?agent=speaking")
+    page.evaluate("window.kept = true")
+    fetched = re.compile(r"/playground/\?")
+    page.route(fetched, lambda route: route.abort())
+    page.get_by_label("Your message").fill("hello")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("#walk-note")).to_contain_text("tried again")
+
+    page.unroute(fetched)
+    expect(page.locator("#last-run")).to_contain_text("success")
+    expect(page.locator("#talk")).to_contain_text("You said hello, 1 so far")
+    assert page.evaluate("window.kept") is True, "the page was loaded anew"
+    # The refused requests are what this test is about.
+    here.complaints[:] = [text for text in here.complaints if "ERR_FAILED" not in text]
+
+
 def test_the_page_of_a_run_moves_by_itself_until_it_is_over(
     visit: OpenVisit, owner: Person, runtime: RuntimeProcess
 ) -> None:

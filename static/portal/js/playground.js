@@ -6,6 +6,7 @@
 
 import { say } from "./words.js";
 
+const RETRY_MS = 2000;
 const STREAM_EVENTS = ["attempt", "step", "text", "failed", "over", "gone"];
 let source = null;
 let texts = new Map();
@@ -110,8 +111,14 @@ function follow(url) {
 // The server's rendering takes the place of what the stream has drawn.
 async function finish() {
   hangUp();
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (answer === null || answer.status >= 500) {
+    // Loading the page anew from a server that is away would lose it.
+    note(say("The connection was lost; it is tried again."));
+    setTimeout(finish, RETRY_MS);
+    return;
+  }
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("playground");
     if (!fresh) throw new Error("no playground");
