@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import update_wrapper
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_allows, access_require
@@ -23,6 +24,7 @@ from controlplane.operations import states as operation_states
 from controlplane.operations.selectors import operations_visible
 
 P = ParamSpec("P")
+T = TypeVar("T")
 View = Callable[Concatenate[HttpRequest, Principal, P], HttpResponse]
 
 #: What the frame asks of a principal: name in templates -> scope.
@@ -137,6 +139,31 @@ def once(request: HttpRequest, principal: Principal, work: Callable[[], str]) ->
         work=lambda: Answer(303, {"location": work()}, {}),
     )
     return HttpResponseRedirect(answer.body["location"])
+
+
+def once_shown(
+    request: HttpRequest, principal: Principal, *, back: str, work: Callable[[], T]
+) -> T | HttpResponse:
+    """What `work` made, for the answer that shows it: that one alone. The same form sent again (a reload) makes nothing
+    and leads back, saying so; so does one that was refused."""
+    made: list[T] = []
+
+    def make() -> str:
+        made.append(work())
+        return back
+
+    try:
+        # Only the address is remembered of it, never what was made.
+        response = once(request, principal, make)
+    except (NotFound, PermissionDenied):
+        raise
+    except FreeholdError as error:
+        messages.error(request, f"{error.detail} {error.hint}".strip())
+        return HttpResponseRedirect(back)
+    if made:
+        return made[0]
+    messages.error(request, _("This was shown once and is not stored. If it was not copied, make a new one."))
+    return response
 
 
 def act(request: HttpRequest, principal: Principal, *, back: str, work: Callable[[], str]) -> HttpResponse:

@@ -7,6 +7,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
+from billing.metering.selectors import tenant_ran
 from billing.reports.sheet import cell_safe
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
@@ -153,7 +154,8 @@ def tenant_frame(
     plan = plans().get(tenant.plan)
     title = dict(TABS)[tab]
     ends = ((title, reverse(f"portal:{tab}", args=[tenant.slug])), (leaf, "")) if leaf else ((title, ""),)
-    tenant_crumb = (tenant.name, "" if tab == "tenant" else reverse("portal:tenant", args=[tenant.slug]))
+    summary = tab == "tenant" and not leaf
+    tenant_crumb = (tenant.name, "" if summary else reverse("portal:tenant", args=[tenant.slug]))
     crumbs = (("Tenants", reverse("portal:tenants")), tenant_crumb)
     frame = {
         "tenant": tenant,
@@ -174,7 +176,7 @@ def tenant_frame(
         template,
         {**frame, **context},
         section="tenants",
-        crumbs=crumbs if tab == "tenant" else (*crumbs, *ends),
+        crumbs=crumbs if summary else (*crumbs, *(ends[-1:] if tab == "tenant" else ends)),
         status=status,
     )
 
@@ -190,6 +192,7 @@ def tenant(request: HttpRequest, principal: Principal, slug: str) -> HttpRespons
         "components": (stack.outputs or {}).get("components", []) if stack else [],
         "recent": recent,
         "failed": failed,
+        "waits_for_run": found.lifecycle == states.ACTIVE and not tenant_ran(tenant_id=found.id),
         "snippet_python": SNIPPET_PYTHON.format(url=found.runtime_url),
         "snippet_curl": SNIPPET_CURL.format(url=found.runtime_url),
     }

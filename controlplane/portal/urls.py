@@ -24,6 +24,7 @@ from controlplane.portal import (
     settings_tab,
     shared,
     snapshots_tab,
+    start,
     tenants,
     usage,
 )
@@ -37,6 +38,7 @@ urlpatterns: list[URLPattern] = [
     path("tenants/new/<uuid:draft_id>/", onboarding.tenant_review, name="tenant-review"),
     path("tenants/new/<uuid:draft_id>/plan/", onboarding.tenant_draft, name="tenant-draft"),
     path("tenants/<str:slug>/", tenants.tenant, name="tenant"),
+    path("tenants/<str:slug>/start/", start.tenant_start, name="tenant-start"),
     path("tenants/<str:slug>/resources/", tenants.tenant_resources, name="tenant-resources"),
     path("tenants/<str:slug>/agents/", agents.tenant_agents, name="tenant-agents"),
     path("tenants/<str:slug>/runs/<uuid:thread_id>/<uuid:run_id>/", runs.tenant_run, name="tenant-run"),

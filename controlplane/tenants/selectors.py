@@ -10,6 +10,7 @@ from controlplane.accounts.access import Principal
 from controlplane.core.clock import moment_text, moment_text_or_none
 from controlplane.core.encryption import decrypt
 from controlplane.core.errors import NotFound
+from controlplane.core.models import AuditEvent
 from controlplane.operations.models import Operation, Stack
 from controlplane.operations.record import secret_context
 from controlplane.operations.selectors import stack_of
@@ -19,6 +20,8 @@ from controlplane.tenants.looks import COMPONENTS, explanation
 from controlplane.tenants.models import ComponentHealth, HealthChange, Tenant
 from controlplane.tenants.releases import release_of
 
+#: The audit row of a runtime key that was given out.
+CREDENTIALS_ISSUED = "tenant.credentials_issued"
 FILTERS = ("lifecycle", "health", "billing", "plan", "target")
 SEARCH = (*FILTERS, "label", "q")
 
@@ -64,6 +67,12 @@ def tenant_get(*, principal: Principal, slug: str) -> Tenant:
             "There is no such tenant.", hint="Check the slug; GET /api/v1/tenants lists those you can see."
         )
     return tenant
+
+
+def tenant_keys_issued(*, tenant: Tenant) -> bool:
+    """Whether anybody was ever given a runtime key of it; the runtime alone knows which are still valid."""
+    about = AuditEvent.objects.filter(subject_type="tenant", subject_id=str(tenant.id))
+    return about.filter(action=CREDENTIALS_ISSUED).exists()
 
 
 def tenant_etag(tenant: Tenant) -> str:

@@ -111,6 +111,7 @@ def test_no_page_has_a_finding(visit: OpenVisit, owner: Person, lived_in: dateti
         "/",
         RUN,
         "/tenants/acme/playground/",
+        "/tenants/acme/start/",
         *(urlsplit(url).path for url in (link, invited.json()["url"])),
     ]
     found = crawl(here, page, starts=[*starts, f"/invoices/{draft.json()['id']}/"], each=look)
