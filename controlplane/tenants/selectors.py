@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
@@ -67,6 +68,14 @@ def tenant_get(*, principal: Principal, slug: str) -> Tenant:
             "There is no such tenant.", hint="Check the slug; GET /api/v1/tenants lists those you can see."
         )
     return tenant
+
+
+def tenant_for_customer(*, team_id: UUID, tenant_id: UUID) -> Tenant:
+    """The tenant whose own people ask: whoever calls has found out that they are. Raises NotFound."""
+    found = Tenant.objects.filter(pk=tenant_id, team_id=team_id).first()
+    if found is None:
+        raise NotFound("There is nothing here any more.")
+    return found
 
 
 def tenant_keys_issued(*, tenant: Tenant) -> bool:

@@ -26,7 +26,8 @@ NO_PAGES = frozenset(
         "audit-check", "audit-export", "budget-delete", "invitation-revoke", "invoice-draft", "invoice-verb",
         "key-revoke", "key-rotate", "margin-file", "member-change", "member-remove", "operation-live",
         "operation-verb", "playground-say", "playground-stop", "playground-stream", "report-schedule-new",
-        "report-schedule-verb", "shared-usage-file", "tenant-budget-delete", "tenant-credentials",
+        "report-schedule-verb", "shared-invoice-file", "shared-usage-file", "tenant-budget-delete",
+        "tenant-credentials",
         "tenant-credit-void", "tenant-delete", "tenant-draft", "tenant-operate", "tenant-protection",
         "tenant-report-link-new", "tenant-report-link-revoke", "tenant-report-schedule-new",
         "tenant-report-schedule-verb", "tenant-run-content", "tenant-snapshot-delete", "tenant-snapshot-restore",
@@ -46,6 +47,7 @@ def lived_in(owner: Person) -> datetime:
     now = clock.now()
     tenant, _ = stories.provisioned(owner.principal, "acme", now, name="Acme Corporation")
     stories.used(tenant, [stories.model_call("acme", number, now) for number in range(5)], now)
+    stories.invoiced(tenant)
     stories.failed(owner.principal, "hooli", now)
     stories.awaiting_approval(owner.principal, "initech", now)
     stories.request(owner.principal, "umbrella", now)
@@ -100,7 +102,7 @@ def test_no_page_has_a_finding(visit: OpenVisit, owner: Person, lived_in: dateti
 
     draft = owner.api().post("/invoices", {"tenant": "acme", "period": f"{lived_in:%Y-%m}"})
     assert draft.status_code == 201, draft.content
-    link = owner.api().post("/tenants/acme/report-links", {}).json()["url"]
+    link = owner.api().post("/tenants/acme/report-links", {"scope": "all"}).json()["url"]
     for path in ("/budgets", "/tenants/acme/budgets"):
         made = owner.api().post(path, {"name": "Cap", "amount": "100"})
         assert made.status_code == 201, made.content
