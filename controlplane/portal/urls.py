@@ -137,6 +137,9 @@ urlpatterns: list[URLPattern] = [
     path("access/members/<uuid:user_id>/", access.member_change, name="member-change"),
     path("access/members/<uuid:user_id>/remove/", access.member_take_off, name="member-remove"),
     path("access/invitations/<uuid:invitation_id>/revoke/", access.invitation_end, name="invitation-revoke"),
+    path(
+        "access/invitations/<uuid:invitation_id>/again/", access.invitation_again, name="invitation-again"
+    ),
     path("join/<str:token>/", joining.join, name="join"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<uuid:key_id>/rotate/", keys.key_rotate, name="key-rotate"),

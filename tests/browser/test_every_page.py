@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 #: Routes that are no page: they take a form, answer with a fragment or a file, or lead elsewhere.
 NO_PAGES = frozenset(
     {
-        "audit-check", "audit-export", "budget-delete", "invitation-revoke", "invoice-draft", "invoice-verb",
+        "audit-check", "audit-export", "budget-delete", "invitation-again", "invitation-revoke", "invoice-draft", "invoice-verb",
         "key-revoke", "key-rotate", "margin-file", "member-change", "member-remove", "operation-live",
         "operation-verb", "playground-say", "playground-stop", "playground-stream", "report-schedule-new",
         "report-schedule-verb", "shared-invoice-file", "shared-usage-file", "tenant-budget-delete",
