@@ -242,10 +242,11 @@ class TenantReportLinksApi(Api):
             max_length=100, required=False, allow_blank=True
         )
         expires_in_days = serializers.IntegerField(required=False, min_value=1, max_value=366)
-        scope = serializers.ChoiceField(
-            choices=LINK_SCOPES,
+        # Checked by the service: an enum of this name would collide with others of the document.
+        scope = serializers.CharField(
+            max_length=20,
             required=False,
-            help_text="What it shows: `usage` (the default), `usage_invoices`, or `all`: health and agents, too.",
+            help_text=f"what it shows: one of {', '.join(LINK_SCOPES)}; `{USAGE}` if nothing is said",
         )
 
     @documented(

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext_lazy
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require_team
@@ -36,6 +37,7 @@ ABOUT = {
     roles.OPERATOR: "tenants and operations, approvals too",
     roles.FINANCE: "invoices, credits and budgets",
     roles.VIEWER: "looks, changes nothing",
+    roles.CUSTOMER: gettext_lazy("a customer's own: the pages of one tenant, nothing else"),
 }
 
 

@@ -10,12 +10,13 @@ from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_allows, access_require
 from controlplane.accounts.models import Team, User
-from controlplane.accounts.selectors import principal_of_user
+from controlplane.accounts.selectors import customer_of_user, principal_of_user
 from controlplane.api.idempotency import Answer, idempotent
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
@@ -48,6 +49,8 @@ def page(
                 return redirect_to_login(request.get_full_path())
             try:
                 principal = principal_of_user(user=request.user)
+                if principal is None and customer_of_user(user=request.user) is not None:
+                    return _customer_answer(request)
                 if principal is None:
                     raise PermissionDenied(
                         "You belong to no team yet.", hint="Ask an owner to add you to theirs."
@@ -69,6 +72,20 @@ def page(
         return answer
 
     return decorate
+
+
+def _customer_answer(request: HttpRequest) -> HttpResponse:
+    """A tenant's own people are led to their pages from the front door; to them there is nothing else."""
+    if request.path == reverse("portal:home") and request.method in ("GET", "HEAD"):
+        return HttpResponseRedirect(reverse("portal:customer-usage"))
+    response = failure(
+        request,
+        NotFound(
+            _("There is nothing at this address for you."), hint=_("Your own pages begin at /customer/.")
+        ),
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _no_nul(request: HttpRequest) -> None:
@@ -142,10 +159,15 @@ def once(request: HttpRequest, principal: Principal, work: Callable[[], str]) ->
 
 
 def once_shown(
-    request: HttpRequest, principal: Principal, *, back: str, work: Callable[[], T]
+    request: HttpRequest,
+    principal: Principal,
+    *,
+    back: str,
+    work: Callable[[], T],
+    refused: Callable[[FreeholdError], HttpResponse] | None = None,
 ) -> T | HttpResponse:
     """What `work` made, for the answer that shows it: that one alone. The same form sent again (a reload) makes nothing
-    and leads back, saying so; so does one that was refused."""
+    and leads back, saying so; a refusal is `refused`'s to show, or is said after the way back."""
     made: list[T] = []
 
     def make() -> str:
@@ -158,6 +180,8 @@ def once_shown(
     except (NotFound, PermissionDenied):
         raise
     except FreeholdError as error:
+        if refused is not None:
+            return refused(error)
         messages.error(request, f"{error.detail} {error.hint}".strip())
         return HttpResponseRedirect(back)
     if made:
