@@ -6,7 +6,7 @@ CHECK_ENV := DATABASE_URL=postgres://check@127.0.0.1:1/check REDIS_URL=redis://1
   PULUMI_BACKEND_URL=file:///dev/null FREEHOLD_SECRET_KEY=check-check-check-check-check-check-check \
   FREEHOLD_ENCRYPTION_KEYS=check-check-check-check-check-check-check
 
-.PHONY: help install up down clean run format check schema test test-crash test-fast bench
+.PHONY: help install up down clean run format check schema messages test test-crash test-fast bench
 
 help: ## list the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,15 +44,18 @@ schema: ## refresh docs/openapi.yaml and docs/configuration.md
 	@$(CHECK_ENV) $(BIN)/python manage.py spectacular --file docs/openapi.yaml --fail-on-warn
 	@$(CHECK_ENV) $(BIN)/python tools/configuration_table.py > docs/configuration.md
 
+messages: ## refresh and compile the portal's catalogues (controlplane/portal/locale)
+	@$(CHECK_ENV) $(BIN)/python tools/messages.py
+
 test: install ## the whole suite: unit, integration, crash, browser
 	@sh tools/install-chromium
 	@$(PYTHON) tools/install-helm
 	@$(PYTHON) tools/install-weaviate
 	@$(PYTHON) tools/install-kubernetes
 	@# Scenarios share one running Freehold.
-	@$(BIN)/python -m pytest tests/scenarios
+	@$(BIN)/python tools/run-suite tests/scenarios
 	@# Engines, servers and leases are waited for most of the time: two files share the machine.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/scenarios
+	@$(BIN)/python tools/run-suite -n 2 --dist loadfile --ignore=tests/scenarios
 
 test-crash: install ## every life of crashes and what watches them, half an hour
 	@FREEHOLD_CRASH_LIVES=all $(BIN)/python -m pytest -n 2 --dist load tests/crash

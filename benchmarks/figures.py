@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Unit = Literal["s", "ms", "MiB", "events/s", "runs/s", "requests/s", "%", "bytes", "events", "score"]
+Unit = Literal[
+    "s", "ms", "MiB", "events/s", "runs/s", "requests/s", "%", "bytes", "events", "invoices", "score"
+]
 
 #: Below this many measurements a 95th percentile would only be the maximum by another name.
 LEAST_FOR_P95 = 20

@@ -8,59 +8,56 @@ from typing import Any, Final
 from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 
-from billing.latin import latin
+from billing.paper.letters import shown
+from billing.paper.sheet import (
+    ACCENT,
+    ALERT,
+    BAND,
+    INK,
+    MARGIN,
+    MUTED,
+    RULE,
+    WIDTH,
+    Sheet,
+    fitted,
+    grouped,
+    type_set,
+)
 
-_INK: Final = (24, 32, 51)
-_MUTED: Final = (106, 115, 133)
-_ACCENT: Final = (37, 99, 235)
-_RULE: Final = (218, 222, 230)
-_BAND: Final = (245, 247, 250)
-_ALERT: Final = (185, 28, 28)
-_FONT: Final = "helvetica"
-_MARGIN: Final = 18.0
-_WIDTH: Final = 210 - 2 * _MARGIN
 #: Description, service period, quantity, unit price, amount.
 _COLUMNS: Final = (64.0, 30.0, 34.0, 22.0, 24.0)
 _STAMPS: Final = {"draft": "DRAFT", "void": "VOID", "paid": "PAID", "uncollectible": "UNCOLLECTIBLE"}
 
 
-class _Document(FPDF):
+class _Document(Sheet):
     """Header and footer of every page; fpdf calls them."""
 
     def __init__(self, invoice: dict[str, Any]) -> None:
-        super().__init__(format="A4", unit="mm")
+        made_at = datetime.fromisoformat(invoice["finalized_at"] or invoice["as_of"])
+        super().__init__(title=f"Invoice {invoice['number'] or 'draft'}", made_at=made_at, foot=24)
         self.invoice = invoice
-        self.set_margins(_MARGIN, _MARGIN, _MARGIN)
-        self.set_auto_page_break(True, margin=24)
-        self.set_title(latin(f"Invoice {invoice['number'] or 'draft'}"))
-        self.set_creator("Freehold")
-        # The same invoice gives the same bytes.
-        self.set_creation_date(datetime.fromisoformat(invoice["finalized_at"] or invoice["as_of"]))
 
     def header(self) -> None:
-        self.set_fill_color(*_ACCENT)
-        self.rect(0, 0, 210, 4, style="F")
+        self.bar_draw()
         self.set_y(12)
         if self.page_no() > 1:
-            _type(self, 8, _MUTED)
-            self.cell(_WIDTH, 6, latin(f"Invoice {self.invoice['number'] or 'draft'}"), align="R")
+            type_set(self, 8, MUTED)
+            self.cell(WIDTH, 6, shown(f"Invoice {self.invoice['number'] or 'draft'}"), align="R")
             self.ln(10)
 
     def footer(self) -> None:
         self.set_y(-18)
-        _type(self, 7, _MUTED)
+        type_set(self, 7, MUTED)
         mark = self.invoice["fingerprint"]
-        self.cell(
-            _WIDTH, 4, f"Fingerprint (SHA-256) {mark}" if mark else "Not issued yet", new_x=XPos.LMARGIN
-        )
+        self.cell(WIDTH, 4, f"Fingerprint (SHA-256) {mark}" if mark else "Not issued yet", new_x=XPos.LMARGIN)
         self.ln(4)
         seller = self.invoice["seller"] or {"name": "", "email": ""}
-        self.cell(_WIDTH * 0.8, 4, _fitted(self, _joined(seller["name"], seller["email"]), _WIDTH * 0.8))
-        self.cell(_WIDTH * 0.2, 4, f"Page {self.page_no()} of {{nb}}", align="R")
+        self.cell(WIDTH * 0.8, 4, fitted(self, _joined(seller["name"], seller["email"]), WIDTH * 0.8))
+        self.cell(WIDTH * 0.2, 4, f"Page {self.page_no()} of {{nb}}", align="R")
 
 
 def invoice_pdf(invoice: dict[str, Any]) -> bytes:
-    """`invoice` is its shape (shape.py). Never fails on a name: what Latin-1 cannot show is transliterated."""
+    """`invoice` is its shape (shape.py). Never fails on a name: letters that the typeface lacks are replaced."""
     pdf = _Document(invoice)
     pdf.add_page()
     _letterhead(pdf, invoice)
@@ -75,45 +72,43 @@ def invoice_pdf(invoice: dict[str, Any]) -> bytes:
 def _letterhead(pdf: FPDF, invoice: dict[str, Any]) -> None:
     seller = invoice["seller"] or {"name": "", "address": [], "tax_id": "", "email": "", "country": ""}
     top = pdf.get_y()
-    _type(pdf, 12, _INK, "B")
-    pdf.cell(_WIDTH / 2, 6, _fitted(pdf, seller["name"], _WIDTH / 2 - 4), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
-    _type(pdf, 9, _MUTED)
+    type_set(pdf, 12, INK, "B")
+    pdf.cell(WIDTH / 2, 6, fitted(pdf, seller["name"], WIDTH / 2 - 4), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    type_set(pdf, 9, MUTED)
     for text in (*seller["address"], seller["country"], seller["tax_id"] and f"Tax ID {seller['tax_id']}"):
         if text:
-            pdf.cell(_WIDTH / 2, 4.5, _fitted(pdf, text, _WIDTH / 2 - 4), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+            pdf.cell(WIDTH / 2, 4.5, fitted(pdf, text, WIDTH / 2 - 4), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
     below = pdf.get_y()
-    pdf.set_xy(_MARGIN + _WIDTH / 2, top)
-    _type(pdf, 24, _INK, "B")
-    pdf.cell(_WIDTH / 2, 10, "Invoice", align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    pdf.set_xy(MARGIN + WIDTH / 2, top)
+    type_set(pdf, 24, INK, "B")
+    pdf.cell(WIDTH / 2, 10, "Invoice", align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
     if stamp := _STAMPS.get(invoice["state"]):
-        pdf.set_x(_MARGIN + _WIDTH / 2)
-        _type(pdf, 11, _ACCENT if invoice["state"] == "paid" else _ALERT, "B")
-        pdf.cell(_WIDTH / 2, 6, stamp, align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        pdf.set_x(MARGIN + WIDTH / 2)
+        type_set(pdf, 11, ACCENT if invoice["state"] == "paid" else ALERT, "B")
+        pdf.cell(WIDTH / 2, 6, stamp, align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
     pdf.set_y(max(below, pdf.get_y()) + 9)
 
 
 def _parties(pdf: FPDF, invoice: dict[str, Any]) -> None:
     buyer, top = invoice["customer"], pdf.get_y()
-    _type(pdf, 8, _MUTED, "B")
-    pdf.cell(_WIDTH / 2, 5, "BILL TO", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
-    _type(pdf, 10, _INK, "B")
-    pdf.cell(
-        _WIDTH / 2, 5.5, _fitted(pdf, buyer["name"], _WIDTH / 2 - 4), new_x=XPos.LMARGIN, new_y=YPos.NEXT
-    )
-    _type(pdf, 9, _INK)
+    type_set(pdf, 8, MUTED, "B")
+    pdf.cell(WIDTH / 2, 5, "BILL TO", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    type_set(pdf, 10, INK, "B")
+    pdf.cell(WIDTH / 2, 5.5, fitted(pdf, buyer["name"], WIDTH / 2 - 4), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    type_set(pdf, 9, INK)
     tax_id = f"Tax ID {buyer['tax_id']}" if buyer["tax_id"] else ""
     for text in (*buyer["address"], buyer["country"], tax_id, buyer["email"]):
         if text:
-            pdf.cell(_WIDTH / 2, 4.5, _fitted(pdf, text, _WIDTH / 2 - 4), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+            pdf.cell(WIDTH / 2, 4.5, fitted(pdf, text, WIDTH / 2 - 4), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
     below = pdf.get_y()
     pdf.set_y(top)
     for name, value in _facts(invoice):
-        pdf.set_x(_MARGIN + _WIDTH / 2)
-        _type(pdf, 9, _MUTED)
-        pdf.cell(_WIDTH / 4, 5.5, name)
-        _type(pdf, 9, _INK)
+        pdf.set_x(MARGIN + WIDTH / 2)
+        type_set(pdf, 9, MUTED)
+        pdf.cell(WIDTH / 4, 5.5, name)
+        type_set(pdf, 9, INK)
         pdf.cell(
-            _WIDTH / 4, 5.5, _fitted(pdf, value, _WIDTH / 4), align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT
+            WIDTH / 4, 5.5, fitted(pdf, value, WIDTH / 4), align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT
         )
     pdf.set_y(max(below, pdf.get_y()) + 8)
 
@@ -132,17 +127,17 @@ def _facts(invoice: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _band(pdf: FPDF, invoice: dict[str, Any]) -> None:
-    pdf.set_fill_color(*_BAND)
-    pdf.rect(_MARGIN, pdf.get_y(), _WIDTH, 18, style="F")
-    pdf.set_xy(_MARGIN + 5, pdf.get_y() + 3)
-    _type(pdf, 9, _MUTED)
+    pdf.set_fill_color(*BAND)
+    pdf.rect(MARGIN, pdf.get_y(), WIDTH, 18, style="F")
+    pdf.set_xy(MARGIN + 5, pdf.get_y() + 3)
+    type_set(pdf, 9, MUTED)
     open_ones = invoice["state"] in ("finalized", "uncollectible")
     due = f"Amount due by {invoice['due_date']}" if open_ones else "Total"
     pdf.cell(80, 12, due)
-    _type(pdf, 18, _INK, "B")
+    type_set(pdf, 18, INK, "B")
     amount = invoice["amount_due"] if open_ones else invoice["total"]
-    shown = f"{invoice['currency']} {_grouped(amount)}"
-    pdf.cell(_WIDTH - 90, 12, shown, align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    price = f"{invoice['currency']} {grouped(amount)}"
+    pdf.cell(WIDTH - 90, 12, price, align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
     pdf.ln(9)
 
 
@@ -150,22 +145,22 @@ def _lines(pdf: FPDF, invoice: dict[str, Any]) -> None:
     _table_head(pdf, invoice["currency"])
     for line in invoice["lines"]:
         parts = line["parts"]
-        _type(pdf, 9, _INK)
+        type_set(pdf, 9, INK)
         if pdf.will_page_break(6.5):
             pdf.add_page()
             _table_head(pdf, invoice["currency"])
-            _type(pdf, 9, _INK)
-        price = "tiers" if parts else _grouped(line["unit_price"], places=9)
+            type_set(pdf, 9, INK)
+        price = "tiers" if parts else grouped(line["unit_price"], places=9)
         bare = line["kind"] in ("correction", "discount", "minimum", "maximum", "trial")
-        shown, rest = _wrapped(pdf, line["description"], _COLUMNS[0] - 2)
+        first, rest = _wrapped(pdf, line["description"], _COLUMNS[0] - 2)
         _row(
             pdf,
             (
-                shown,
+                first,
                 f"{line['period']['from'][5:10]} to {_last_day(line['period']['to'])[5:]}",
                 _quantity(line["quantity"], line["unit"]),
                 "" if bare else price,
-                _grouped(line["amount"]),
+                grouped(line["amount"]),
             ),
             rule=not parts and not rest,
         )
@@ -176,20 +171,20 @@ def _lines(pdf: FPDF, invoice: dict[str, Any]) -> None:
 
 
 def _table_head(pdf: FPDF, currency: str) -> None:
-    _type(pdf, 7.5, _MUTED, "B")
+    type_set(pdf, 7.5, MUTED, "B")
     _row(pdf, ("DESCRIPTION", "SERVICE PERIOD", "QUANTITY", "UNIT PRICE", currency), rule=True)
 
 
 def _parts(pdf: FPDF, parts: Sequence[dict[str, Any]], unit: str) -> None:
-    _type(pdf, 7.5, _MUTED)
+    type_set(pdf, 7.5, MUTED)
     for index, part in enumerate(parts):
-        bounds = f"over {_grouped(part['first'])}" + (f" to {_grouped(part['last'])}" if part["last"] else "")
-        flat = f" + {_grouped(part['flat'])} flat" if Decimal(part["flat"]) else ""
+        bounds = f"over {grouped(part['first'])}" + (f" to {grouped(part['last'])}" if part["last"] else "")
+        flat = f" + {grouped(part['flat'])} flat" if Decimal(part["flat"]) else ""
         texts = (
             f"   {bounds}",
             "",
             _quantity(part["quantity"], unit),
-            _grouped(part["unit_price"], places=9),
+            grouped(part["unit_price"], places=9),
             "",
         )
         _row(pdf, (texts[0] + flat, *texts[1:]), rule=index == len(parts) - 1, height=4.5)
@@ -208,13 +203,13 @@ def _totals(pdf: FPDF, invoice: dict[str, Any]) -> None:
         pdf.add_page()
     for name, amount in rows:
         strong = name.startswith(("Total", "Amount due"))
-        _type(pdf, 11 if strong else 9.5, _INK, "B" if strong else "")
-        pdf.set_x(_MARGIN + _WIDTH * 0.5)
-        pdf.cell(_WIDTH * 0.3, 7, _fitted(pdf, name, _WIDTH * 0.3))
-        pdf.cell(_WIDTH * 0.2, 7, _grouped(amount), align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        type_set(pdf, 11 if strong else 9.5, INK, "B" if strong else "")
+        pdf.set_x(MARGIN + WIDTH * 0.5)
+        pdf.cell(WIDTH * 0.3, 7, fitted(pdf, name, WIDTH * 0.3))
+        pdf.cell(WIDTH * 0.2, 7, grouped(amount), align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
         if strong:
-            pdf.set_draw_color(*_INK)
-            pdf.line(_MARGIN + _WIDTH * 0.5, pdf.get_y(), _MARGIN + _WIDTH, pdf.get_y())
+            pdf.set_draw_color(*INK)
+            pdf.line(MARGIN + WIDTH * 0.5, pdf.get_y(), MARGIN + WIDTH, pdf.get_y())
     pdf.ln(7)
 
 
@@ -225,10 +220,10 @@ def _notes(pdf: FPDF, invoice: dict[str, Any]) -> None:
     if invoice["seller"] and invoice["seller"]["payment_details"] and invoice["state"] == "finalized":
         notes.append(f"Payment: {invoice['seller']['payment_details']}. Please name the invoice number.")
     notes.append("Times are in UTC. Each line can be explained down to the events behind it.")
-    _type(pdf, 8.5, _MUTED)
+    type_set(pdf, 8.5, MUTED)
     for note in notes:
         if note:
-            pdf.multi_cell(_WIDTH, 4.5, latin(note), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+            pdf.multi_cell(WIDTH, 4.5, shown(note), new_x=XPos.LMARGIN, new_y=YPos.NEXT)
             pdf.ln(1.5)
 
 
@@ -236,51 +231,26 @@ def _row(pdf: FPDF, texts: Sequence[str], *, rule: bool, height: float = 6.5) ->
     if pdf.will_page_break(height):
         pdf.add_page()
     for index, (text, width) in enumerate(zip(texts, _COLUMNS, strict=True)):
-        pdf.cell(width, height, _fitted(pdf, text, width - 2), align="R" if index > 1 else "L")
+        pdf.cell(width, height, fitted(pdf, text, width - 2), align="R" if index > 1 else "L")
     pdf.ln(height)
     if rule:
-        pdf.set_draw_color(*_RULE)
-        pdf.line(_MARGIN, pdf.get_y(), _MARGIN + _WIDTH, pdf.get_y())
-
-
-def _type(pdf: FPDF, size: float, colour: tuple[int, int, int], style: str = "") -> None:
-    pdf.set_font(_FONT, style, size)
-    pdf.set_text_color(*colour)
-
-
-def _fitted(pdf: FPDF, text: str, width: float) -> str:
-    """Cut to the width in the current font, with dots where something is missing."""
-    shown = latin(text)
-    if pdf.get_string_width(shown) <= width:
-        return shown
-    while shown and pdf.get_string_width(shown + "...") > width:
-        shown = shown[:-1]
-    return shown + "..."
+        pdf.set_draw_color(*RULE)
+        pdf.line(MARGIN, pdf.get_y(), MARGIN + WIDTH, pdf.get_y())
 
 
 def _wrapped(pdf: FPDF, text: str, width: float) -> tuple[str, str]:
     """What fits on a line, by whole words, and what does not."""
-    words, shown = latin(text).split(), ""
-    while words and pdf.get_string_width(f"{shown} {words[0]}".strip()) <= width:
-        shown = f"{shown} {words.pop(0)}".strip()
-    return (shown, " ".join(words)) if shown else (text, "")
+    words, line = shown(text).split(), ""
+    while words and pdf.get_string_width(f"{line} {words[0]}".strip()) <= width:
+        line = f"{line} {words.pop(0)}".strip()
+    return (line, " ".join(words)) if line else (text, "")
 
 
 def _quantity(number: str, unit: str) -> str:
     if not Decimal(number) and not unit:
         return ""
     plural = "" if Decimal(number) == 1 or not unit else "s"
-    return f"{_grouped(number)} {unit}{plural}"
-
-
-def _grouped(number: str, *, places: int = 4) -> str:
-    """`-1234567.5` as `-1,234,567.5`; no more than `places` decimals on paper, the rest is in the CSV."""
-    value = Decimal(number)
-    _, _, decimals = number.partition(".")
-    shown = number if len(decimals) <= places else format(value, f".{places}f").rstrip("0").rstrip(".")
-    sign, bare = ("-", shown[1:]) if shown.startswith("-") else ("", shown)
-    whole, _, rest = bare.partition(".")
-    return f"{sign}{int(whole):,}.{rest}" if rest else f"{sign}{int(whole):,}"
+    return f"{grouped(number)} {unit}{plural}"
 
 
 def _joined(*texts: str) -> str:

@@ -7,9 +7,7 @@ from typing import Final
 from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 
-from billing.latin import latin
-from billing.reports.document_insights import insights_draw
-from billing.reports.paper import (
+from billing.paper.sheet import (
     ACCENT,
     BAND,
     INK,
@@ -17,6 +15,7 @@ from billing.reports.paper import (
     MUTED,
     RULE,
     WIDTH,
+    Sheet,
     fitted,
     grouped,
     moment_text,
@@ -24,6 +23,7 @@ from billing.reports.paper import (
     row_draw,
     type_set,
 )
+from billing.reports.document_insights import insights_draw
 from billing.reports.selectors import DailyTotal, MeterReport, UsageReport
 
 #: Charts are drawn for these, where they saw usage; more would repeat each other.
@@ -32,28 +32,25 @@ _MOST_CHARTS: Final = 3
 _LONGEST_GROUP_LIST: Final = 12
 
 
-class _Document(FPDF):
+class _Document(Sheet):
     """Header and footer of every page; fpdf calls them."""
 
     def __init__(self, report: UsageReport) -> None:
-        super().__init__(format="A4", unit="mm")
+        made_at = datetime.fromisoformat(report["generated_at"])
+        title = f"Usage report {report['tenant']['slug']} {report['period']}"
+        super().__init__(title=title, made_at=made_at, foot=22)
         self.report = report
-        self.set_margins(MARGIN, MARGIN, MARGIN)
-        self.set_auto_page_break(True, margin=22)
-        self.set_title(latin(f"Usage report {report['tenant']['slug']} {report['period']}"))
-        self.set_creator("Freehold")
-        # The same report gives the same bytes.
-        self.set_creation_date(datetime.fromisoformat(report["generated_at"]))
 
     def header(self) -> None:
-        self.set_fill_color(*ACCENT)
-        self.rect(0, 0, 210, 4, style="F")
+        self.bar_draw()
         self.set_xy(MARGIN, 10)
         type_set(self, 9, MUTED, "B")
         self.cell(WIDTH / 2, 6, "FREEHOLD")
         type_set(self, 9, MUTED)
         label = f"{self.report['tenant']['slug']}  |  {self.report['period']}"
-        self.cell(WIDTH / 2, 6, latin(label), align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        self.cell(
+            WIDTH / 2, 6, fitted(self, label, WIDTH / 2), align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT
+        )
         self.ln(4)
 
     def footer(self) -> None:
@@ -64,7 +61,7 @@ class _Document(FPDF):
 
 
 def usage_report_pdf(report: UsageReport) -> bytes:
-    """Never fails on a name: what Latin-1 cannot show is transliterated (see billing.latin)."""
+    """Never fails on a name: letters that the typeface lacks are replaced (billing/paper/letters.py)."""
     pdf = _Document(report)
     pdf.add_page()
     _title(pdf, report)
@@ -148,7 +145,7 @@ def _chart(pdf: FPDF, meter: MeterReport, days: list[DailyTotal], height: float 
     values = [Decimal(day["value"]) for day in days]
     peak = max(values, default=Decimal(0))
     type_set(pdf, 9, INK, "B")
-    pdf.cell(WIDTH / 2, 6, latin(f"{meter['description']} per day"))
+    pdf.cell(WIDTH / 2, 6, fitted(pdf, f"{meter['description']} per day", WIDTH / 2))
     type_set(pdf, 8, MUTED)
     highest = f"highest {grouped(format(peak, 'f'))} {plural(meter['unit'], peak)}"
     pdf.cell(WIDTH / 2, 6, fitted(pdf, highest, WIDTH / 2), align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)

@@ -6,7 +6,7 @@ from typing import Final
 from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 
-from billing.reports.paper import INK, MUTED, WIDTH, grouped, row_draw, type_set
+from billing.paper.sheet import INK, MUTED, WIDTH, grouped, row_draw, type_set
 from billing.reports.selectors import Breakdown, UsageReport
 
 _LONGEST: Final = 10

@@ -3,28 +3,22 @@
 from datetime import datetime
 from decimal import Decimal
 
-from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 
-from billing.latin import latin
+from billing.paper.sheet import INK, MARGIN, MUTED, WIDTH, Sheet, grouped, moment_text, row_draw, type_set
 from billing.reports.fleet import FleetReport
-from billing.reports.paper import ACCENT, INK, MARGIN, MUTED, WIDTH, grouped, moment_text, row_draw, type_set
 
 
-class _Document(FPDF):
+class _Document(Sheet):
+    """Header and footer of every page; fpdf calls them."""
+
     def __init__(self, report: FleetReport) -> None:
-        super().__init__(format="A4", unit="mm")
+        made_at = datetime.fromisoformat(report["generated_at"])
+        super().__init__(title=f"Usage of all tenants {report['period']}", made_at=made_at, foot=22)
         self.report = report
-        self.set_margins(MARGIN, MARGIN, MARGIN)
-        self.set_auto_page_break(True, margin=22)
-        self.set_title(latin(f"Usage of all tenants {report['period']}"))
-        self.set_creator("Freehold")
-        # The same report gives the same bytes.
-        self.set_creation_date(datetime.fromisoformat(report["generated_at"]))
 
     def header(self) -> None:
-        self.set_fill_color(*ACCENT)
-        self.rect(0, 0, 210, 4, style="F")
+        self.bar_draw()
         self.set_xy(MARGIN, 10)
         type_set(self, 9, MUTED, "B")
         self.cell(WIDTH / 2, 6, "FREEHOLD")

@@ -55,11 +55,18 @@ class Bell:
             try:
                 with psycopg.connect(**_conninfo(), autocommit=True) as listener:
                     listener.execute(f"LISTEN {CHANNEL}")
+                    self._ring_all()  # for what came before there was anybody to hear it
                     for notification in listener.notifies():
                         self._ring(notification.payload)
             except psycopg.Error as error:
                 log.warning("bell.reconnect", error=type(error).__name__)
                 time.sleep(_RECONNECT_S)
+
+    def _ring_all(self) -> None:
+        with self._lock:
+            watched = list(self._watchers)
+        for operation_id in watched:
+            self._ring(operation_id)
 
     def _ring(self, operation_id: str) -> None:
         with self._lock:

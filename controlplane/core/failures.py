@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
 
 
 def failure_response(
@@ -37,9 +38,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
         request,
         status=404,
         code="not_found",
-        title="Not found",
-        detail="There is nothing at this address, or not for you.",
-        hint="Check the address; /api/docs/ lists the API's paths.",
+        title=gettext("Not found"),
+        detail=gettext("There is nothing at this address, or not for you."),
+        hint=gettext("Check the address; /api/docs/ lists the API's paths."),
     )
 
 
@@ -48,9 +49,9 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
         request,
         status=403,
         code="permission_denied",
-        title="Your role does not allow this",
-        detail="Nothing was changed.",
-        hint="Ask an owner of your team.",
+        title=gettext("Your role does not allow this"),
+        detail=gettext("Nothing was changed."),
+        hint=gettext("Ask an owner of your team."),
     )
 
 
@@ -59,8 +60,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
         request,
         status=400,
         code="bad_request",
-        title="The request cannot be read",
-        detail="Nothing was changed.",
+        title=gettext("The request cannot be read"),
+        detail=gettext("Nothing was changed."),
     )
 
 
@@ -69,9 +70,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
         request,
         status=500,
         code="internal_error",
-        title="Something went wrong inside Freehold",
-        detail="The failure was logged with this request's id.",
-        hint="Try again; if it repeats, tell the operator the request id.",
+        title=gettext("Something went wrong inside Freehold"),
+        detail=gettext("The failure was logged with this request's id."),
+        hint=gettext("Try again; if it repeats, tell the operator the request id."),
     )
 
 
@@ -80,7 +81,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
         request,
         status=403,
         code="csrf_failed",
-        title="The form was too old or came from elsewhere",
-        detail="Nothing was changed.",
-        hint="Reload the page and send the form again.",
+        title=gettext("The form was too old or came from elsewhere"),
+        detail=gettext("Nothing was changed."),
+        hint=gettext("Reload the page and send the form again."),
     )

@@ -15,6 +15,12 @@ from controlplane.operations.models import Operation
 from controlplane.operations.trail import operation_conflict, operation_ended, operation_requeued
 
 
+def another_approves(*, operation: Operation, actor: str) -> bool:
+    """Whether it takes two persons and this one is the first of them."""
+    wants_second = settings.FREEHOLD_TWO_PERSON_APPROVAL or operation.second_person
+    return wants_second and actor_person(actor=actor) == actor_person(actor=operation.requested_by)
+
+
 @transaction.atomic
 def operation_approve(
     *, operation: Operation, actor: str, now: datetime, plan_id: UUID | None = None, comment: str = ""
@@ -37,8 +43,7 @@ def operation_approve(
         )
     if binding.expires_at <= now:
         raise operation_conflict(operation, "approve", f"plan {binding.plan_id} expired", code="plan_stale")
-    wants_second = settings.FREEHOLD_TWO_PERSON_APPROVAL or current.second_person
-    if wants_second and actor_person(actor=actor) == actor_person(actor=current.requested_by):
+    if another_approves(operation=current, actor=actor):
         raise PermissionDenied(
             "Whoever requested an operation may not approve it.",
             code="second_person_needed",

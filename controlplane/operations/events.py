@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from controlplane.core.redaction import own_redactor
+from controlplane.operations.locks import operation_lock_for_events
 from controlplane.operations.models import OperationEvent
 
 #: The Postgres channel; the payload is the operation's id.
@@ -26,6 +27,7 @@ def events_append(
     ]
     if not rows:
         return
+    operation_lock_for_events(operation_id)
     OperationEvent.objects.bulk_create(rows)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(operation_id)])

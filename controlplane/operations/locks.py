@@ -1,4 +1,4 @@
-"""Every lock of this room, in the order it may be taken: the claim lock, then operation rows, then the audit head."""
+"""Every lock of this room, in the order of taking: the claim lock, operation rows, their steps, the audit head."""
 
 from uuid import UUID
 
@@ -17,3 +17,9 @@ def claim_lock() -> None:
 
 def operation_lock(operation_id: UUID) -> Operation:
     return Operation.objects.select_for_update().get(pk=operation_id)
+
+
+def operation_lock_for_events(operation_id: UUID) -> None:
+    """One writer of the timeline at a time, until the transaction ends. Ids are given out before the commit: were a
+    later id to be seen first, whoever follows by a cursor would pass the earlier one by, for ever."""
+    list(Operation.objects.select_for_update(no_key=True).filter(pk=operation_id).values_list("pk"))

@@ -16,6 +16,7 @@ from controlplane.operations.binding import PlanBinding
 from controlplane.operations.counts import step_counts
 from controlplane.operations.doorbell import doorbell_ring_on_commit
 from controlplane.operations.events import events_append
+from controlplane.operations.locks import operation_lock_for_events
 from controlplane.operations.models import Operation
 from controlplane.operations.remainder import step_remainder
 from controlplane.operations.subject import operation_subject
@@ -146,6 +147,7 @@ def steps_end(operation: Operation, state: str, detail: str, now: datetime) -> N
 
 def step_begin(*, operation: Operation, name: str, now: datetime) -> None:
     with transaction.atomic():
+        operation_lock_for_events(operation.id)
         moved = (
             # Only the holder of the lease speaks of steps: one that lost it may still be running.
             operation.steps.filter(name=name, operation__lease_token=operation.lease_token)
@@ -162,6 +164,7 @@ def step_begin(*, operation: Operation, name: str, now: datetime) -> None:
 
 def step_end(*, operation: Operation, name: str, detail: str, now: datetime) -> None:
     with transaction.atomic():
+        operation_lock_for_events(operation.id)
         held = operation.steps.filter(
             name=name, state=states.STEP_RUNNING, operation__lease_token=operation.lease_token
         )

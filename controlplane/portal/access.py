@@ -7,7 +7,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_noop
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require_team
@@ -26,18 +26,23 @@ from controlplane.core.errors import Conflict, ValidationFailed
 from controlplane.core.outbound.services import email_goes_out
 from controlplane.portal.listing import page_of
 from controlplane.portal.pages import act, once_shown, page, show
+from controlplane.portal.words import word_text
 from controlplane.tenants.rotation import runtime_key_ids
 from controlplane.tenants.selectors import tenants_visible
 
-LIFETIMES = {"1": "after a day", "7": "after a week", "30": "after 30 days"}
+LIFETIMES = {
+    "1": gettext_noop("after a day"),
+    "7": gettext_noop("after a week"),
+    "30": gettext_noop("after 30 days"),
+}
 #: What each role is for, beside its name.
 ABOUT = {
-    roles.OWNER: "everything, and decides about owners",
-    roles.ADMINISTRATOR: "everything but owners",
-    roles.OPERATOR: "tenants and operations, approvals too",
-    roles.FINANCE: "invoices, credits and budgets",
-    roles.VIEWER: "looks, changes nothing",
-    roles.CUSTOMER: gettext_lazy("a customer's own: the pages of one tenant, nothing else"),
+    roles.OWNER: gettext_noop("everything, and decides about owners"),
+    roles.ADMINISTRATOR: gettext_noop("everything but owners"),
+    roles.OPERATOR: gettext_noop("tenants and operations, approvals too"),
+    roles.FINANCE: gettext_noop("invoices, credits and budgets"),
+    roles.VIEWER: gettext_noop("looks, changes nothing"),
+    roles.CUSTOMER: gettext_noop("a customer's own: the pages of one tenant, nothing else"),
 }
 
 
@@ -82,7 +87,8 @@ def member_change(request: HttpRequest, principal: Principal, user_id: UUID) -> 
             tenant_ids=_limits(principal, request.POST.get("tenants", "")[:500]),
             now=clock.now(),
         )
-        messages.success(request, f"{member.user.email} is {member.role} from the next request on.")
+        told = {"email": member.user.email, "role": word_text(member.role)}
+        messages.success(request, gettext("%(email)s is %(role)s from the next request on.") % told)
         return back
 
     return act(request, principal, back=back, work=work)
@@ -100,8 +106,11 @@ def member_take_off(request: HttpRequest, principal: Principal, user_id: UUID) -
             spared=runtime_key_ids(team_id=principal.team_id),
             now=clock.now(),
         )
-        keys = f" {revoked} of their API keys were revoked." if revoked else ""
-        messages.success(request, f"They are off the team, from the next request on.{keys}")
+        said = gettext("They are off the team, from the next request on.")
+        if revoked:
+            keys = gettext("%(number)d of their API keys were revoked.") % {"number": revoked}
+            said = f"{said} {keys}"
+        messages.success(request, said)
         return back
 
     return act(request, principal, back=back, work=work)
@@ -131,7 +140,7 @@ def invitation_end(request: HttpRequest, principal: Principal, invitation_id: UU
 
     def work() -> str:
         invitation_revoke(principal=principal, invitation_id=invitation_id, now=clock.now())
-        messages.success(request, "The invitation was revoked: its link lets nobody in.")
+        messages.success(request, gettext("The invitation was revoked: its link lets nobody in."))
         return back
 
     return act(request, principal, back=back, work=work)
@@ -166,8 +175,8 @@ def _access(
             for member in found.object_list
         ],
         "invited": [{"invitation": row, "tenants": _slugs(row.tenant_ids, slugs)} for row in invited],
-        "roles": [(role, ABOUT[role]) for role in roles.ROLES if role in grantable],
-        "lifetimes": LIFETIMES,
+        "roles": [(role, gettext(ABOUT[role])) for role in roles.ROLES if role in grantable],
+        "lifetimes": {days: gettext(text) for days, text in LIFETIMES.items()},
         "default_days": str(DEFAULT_DAYS),
         "values": values,
         "errors": errors,
@@ -179,7 +188,7 @@ def _access(
         "portal/access.html",
         context,
         section="access",
-        crumbs=(("Members", ""),),
+        crumbs=((gettext("Members"), ""),),
         status=status,
     )
 
@@ -191,7 +200,9 @@ def _limits(principal: Principal, text: str) -> list[UUID] | None:
         return None
     found = dict(tenants_visible(principal=principal).filter(slug__in=slugs).values_list("pk", "slug"))
     if unknown := sorted(slugs - set(found.values())):
-        raise ValidationFailed.of("tenants", f"there is no tenant {', '.join(unknown)}")
+        raise ValidationFailed.of(
+            "tenants", gettext("there is no tenant %(slugs)s") % {"slugs": ", ".join(unknown)}
+        )
     return list(found)
 
 

@@ -13,6 +13,7 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict, StreamingHttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from billing.reports.sheet import cell_safe
 from controlplane.accounts import roles
@@ -23,6 +24,7 @@ from controlplane.core.clock import moment_text
 from controlplane.core.errors import ValidationFailed
 from controlplane.core.models import AuditEvent
 from controlplane.core.redaction import own_redactor
+from controlplane.portal.figures import quantity_text
 from controlplane.portal.listing import page_of
 from controlplane.portal.pages import page, show
 from controlplane.tenants.audited import audit_about
@@ -51,7 +53,9 @@ def audit(request: HttpRequest, principal: Principal) -> HttpResponse:
         "export": f"{reverse('portal:audit-export')}?{query.urlencode()}".rstrip("?"),
         "export_rows": EXPORT_ROWS,
     }
-    return show(request, principal, "portal/audit.html", context, section="audit", crumbs=(("Audit", ""),))
+    return show(
+        request, principal, "portal/audit.html", context, section="audit", crumbs=((gettext("Audit"), ""),)
+    )
 
 
 @page(roles.ADMIN)
@@ -75,13 +79,18 @@ def audit_check(request: HttpRequest, principal: Principal) -> HttpResponse:
     report = audit_verify()
     if report.broken_at is None:
         messages.success(
-            request, f"The chain is intact: all {report.checked:,} events of this installation fit."
+            request,
+            gettext("The chain is intact: all %(checked)s events of this installation fit.")
+            % {"checked": quantity_text(report.checked)},
         )
     else:
         messages.error(
             request,
-            f"The chain is broken at event {report.broken_at}: it, or one before it, was changed or removed. "
-            f"The {report.checked:,} events before it fit.",
+            gettext(
+                "The chain is broken at event %(broken_at)s: it, or one before it, was changed or removed. "
+                "The %(checked)s events before it fit."
+            )
+            % {"broken_at": report.broken_at, "checked": quantity_text(report.checked)},
         )
     return HttpResponseRedirect(reverse("portal:audit"))
 
@@ -104,7 +113,7 @@ def _day(raw: str, field: str) -> datetime | None:
     try:
         return datetime.strptime(raw, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError as error:
-        raise ValidationFailed.of(field, "must be a day as YYYY-MM-DD") from error
+        raise ValidationFailed.of(field, gettext("must be a day as YYYY-MM-DD")) from error
 
 
 def _rows(principal: Principal, events: Any) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from django.http import QueryDict
+from django.utils.translation import gettext
 
 from billing.budgets.models import OPEN
 from billing.budgets.thresholds import ACTIONS, MEASURES
@@ -42,7 +43,7 @@ class Draft:
         try:
             amount = Decimal(self.amount.replace(",", "").replace(" ", ""))
         except InvalidOperation as error:
-            raise ValidationFailed.of("amount", "must be a number, such as 500 or 99.50") from error
+            raise ValidationFailed.of("amount", gettext("must be a number, such as 500 or 99.50")) from error
         return {
             "name": self.name,
             "amount": amount,
@@ -88,9 +89,8 @@ def errors_of(error: ValidationFailed | None) -> dict[str, Any]:
     for problem in error.errors if error else ():
         name, *rest = problem["pointer"].strip("/").split("/")
         if name in ("thresholds", "emails"):
-            place = (
-                f"{'Threshold' if name == 'thresholds' else 'Address'} {int(rest[0]) + 1} " if rest else ""
-            )
+            noun = gettext("Threshold") if name == "thresholds" else gettext("Address")
+            place = f"{noun} {int(rest[0]) + 1} " if rest else ""
             within = f"({rest[1]}) " if len(rest) > 1 else ""
             found[name].append(f"{place}{within}{problem['detail']}".strip())
         else:

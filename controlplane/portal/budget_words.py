@@ -5,20 +5,22 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from django.utils.translation import gettext, gettext_noop, ngettext
+
 from billing.budgets.effect import ThresholdEffect
 from billing.budgets.preview import BudgetPreview
 from billing.budgets.thresholds import ACTUAL, ALERT
 from billing.exact import decimal_text
 from billing.standing.states import BLOCK_RUNS, SCALE_GPU_TO_ZERO
-from controlplane.portal.figures import money_text
+from controlplane.portal.figures import day_month_text, money_text, numeral
 
 ACTION_TITLES: Final = {
-    ALERT: "tell people",
-    BLOCK_RUNS: "refuse new runs",
-    SCALE_GPU_TO_ZERO: "suspend, release GPUs",
-    "resume_afterwards": "resume afterwards",
+    ALERT: gettext_noop("tell people"),
+    BLOCK_RUNS: gettext_noop("refuse new runs"),
+    SCALE_GPU_TO_ZERO: gettext_noop("suspend, release GPUs"),
+    "resume_afterwards": gettext_noop("resume afterwards"),
 }
-MEASURE_TITLES: Final = {ACTUAL: "spent", "forecast": "forecast"}
+MEASURE_TITLES: Final = {ACTUAL: gettext_noop("spent"), "forecast": gettext_noop("forecast")}
 #: Of a bar, in its own units.
 BAR: Final = 1000
 #: A bar shows no more than this many percent: what is beyond is said in figures.
@@ -63,7 +65,10 @@ def budget_bar(status: Mapping[str, Any]) -> Bar:
         return int(min(percent, top) / top * BAR)
 
     tones = {"exceeded": "bad", "reached": "warn"}
-    label = f"{spent:f} % spent, {forecast:f} % forecast"
+    label = gettext("%(spent)s %% spent, %(forecast)s %% forecast") % {
+        "spent": numeral(f"{spent:f}"),
+        "forecast": numeral(f"{forecast:f}"),
+    }
     return Bar(
         width=BAR,
         spent=length(spent),
@@ -73,12 +78,12 @@ def budget_bar(status: Mapping[str, Any]) -> Bar:
             Mark(
                 x=length(percent),
                 reached=each["reached"],
-                label=f"{each['percent']} % {MEASURE_TITLES[each['on']]}: "
-                + ", ".join(ACTION_TITLES[action] for action in each["actions"]),
+                label=f"{numeral(each['percent'])} % {gettext(MEASURE_TITLES[each['on']])}: "
+                + ", ".join(gettext(ACTION_TITLES[action]) for action in each["actions"]),
             )
             for each, percent in zip(status["thresholds"], percents, strict=True)
         ),
-        label=label if status["spent"] is not None else "not evaluated yet",
+        label=label if status["spent"] is not None else gettext("not evaluated yet"),
     )
 
 
@@ -90,53 +95,89 @@ def effect_sentences(preview: BudgetPreview, *, fleet: bool, told: bool) -> list
     for action, does in (
         (BLOCK_RUNS, _blocks(preview, fleet)),
         (SCALE_GPU_TO_ZERO, _suspends(preview, fleet)),
-        (ALERT, "Whom the budget names is told." if told else "Nobody is named: it shows here alone."),
+        (
+            ALERT,
+            gettext("Whom the budget names is told.")
+            if told
+            else gettext("Nobody is named: it shows here alone."),
+        ),
     ):
         if any(action in each.threshold.actions for each in preview.effect.thresholds):
             sentences.append(_sentence(action, preview.effect.first(action), does, currency))
     if not any(set(each.threshold.actions) - {ALERT} for each in preview.effect.thresholds):
         sentences.append(
-            Sentence("idle", "info", "No threshold stops anything: agents go on whatever they cost.")
+            Sentence("idle", "info", gettext("No threshold stops anything: agents go on whatever they cost."))
         )
-    lifted = {BLOCK_RUNS: "New runs are", SCALE_GPU_TO_ZERO: "GPUs are"}
-    gone = [text for action, text in lifted.items() if action in preview.held - preview.effect.actions]
-    if gone:
-        text = f"{' '.join(gone)} allowed again: what this budget holds now is lifted."
+    gone = preview.held - preview.effect.actions
+    if BLOCK_RUNS in gone and SCALE_GPU_TO_ZERO in gone:
+        text = gettext("New runs and GPUs are allowed again: what this budget holds now is lifted.")
+        sentences.append(Sentence("ok", "circle-check", text))
+    elif BLOCK_RUNS in gone:
+        text = gettext("New runs are allowed again: what this budget holds now is lifted.")
+        sentences.append(Sentence("ok", "circle-check", text))
+    elif SCALE_GPU_TO_ZERO in gone:
+        text = gettext("GPUs are allowed again: what this budget holds now is lifted.")
         sentences.append(Sentence("ok", "circle-check", text))
     return sentences
 
 
 def _sentence(action: str, effect: ThresholdEffect | None, does: str, currency: str) -> Sentence:
-    subject = {BLOCK_RUNS: "the block", SCALE_GPU_TO_ZERO: "the suspension", ALERT: "the first alert"}[action]
+    subject = {
+        BLOCK_RUNS: gettext("the block"),
+        SCALE_GPU_TO_ZERO: gettext("the suspension"),
+        ALERT: gettext("the first alert"),
+    }[action]
+    first = subject[:1].upper() + subject[1:]
     grave = "info" if action == ALERT else "triangle-alert"
     if effect is None:
-        text = f"{subject.capitalize()} would not begin this month at today's rate."
+        text = gettext("%(subject)s would not begin this month at today's rate.") % {"subject": first}
         return Sentence("ok", "circle-check", text)
-    why = f"{decimal_text(effect.threshold.percent)} % {MEASURE_TITLES[effect.threshold.on]} is "
-    why += money_text(effect.limit, currency)
+    why = gettext("%(percent)s %% %(measure)s is %(limit)s") % {
+        "percent": numeral(decimal_text(effect.threshold.percent)),
+        "measure": gettext(MEASURE_TITLES[effect.threshold.on]),
+        "limit": money_text(effect.limit, currency),
+    }
     if effect.at is not None:
-        moment = f"{effect.at.day} {effect.at:%b}, {effect.at:%H:%M} UTC"
-        text = f"At today's rate {subject} would begin on {moment}: {why}. {does}"
+        moment = f"{day_month_text(effect.at)}, {effect.at:%H:%M} UTC"
+        text = gettext("At today's rate %(subject)s would begin on %(moment)s: %(why)s. %(does)s") % {
+            "subject": subject,
+            "moment": moment,
+            "why": why,
+            "does": does,
+        }
         return Sentence("idle" if action == ALERT else "warn", grave, text)
-    begun = "holds already and stays" if effect.state == "stands" else "begins at once"
-    text = f"{subject.capitalize()} {begun}: {why}, and that is reached. {does}"
+    told = {"subject": first, "why": why, "does": does}
+    if effect.state == "stands":
+        text = gettext("%(subject)s holds already and stays: %(why)s, and that is reached. %(does)s") % told
+    else:
+        text = gettext("%(subject)s begins at once: %(why)s, and that is reached. %(does)s") % told
     return Sentence("idle" if action == ALERT else "bad", grave, text)
 
 
 def _blocks(preview: BudgetPreview, fleet: bool) -> str:
     if fleet:
-        return f"All {_count(preview.tenants, 'tenant')} of the team refuse new runs; open runs finish."
+        text = ngettext(
+            "All %(number)d tenant of the team refuse new runs; open runs finish.",
+            "All %(number)d tenants of the team refuse new runs; open runs finish.",
+            preview.tenants,
+        )
+        return text % {"number": preview.tenants}
     if not preview.agents:
-        return "No agent has run this month; new runs are refused, open runs finish."
-    verb = "refuses" if preview.agents == 1 else "refuse"
-    return f"{_count(preview.agents, 'agent')} that ran this month {verb} new runs; open runs finish."
+        return gettext("No agent has run this month; new runs are refused, open runs finish.")
+    text = ngettext(
+        "%(number)d agent that ran this month refuses new runs; open runs finish.",
+        "%(number)d agents that ran this month refuse new runs; open runs finish.",
+        preview.agents,
+    )
+    return text % {"number": preview.agents}
 
 
 def _suspends(preview: BudgetPreview, fleet: bool) -> str:
-    whose = f"{_count(preview.tenants, 'tenant')} of the team" if fleet else "The tenant"
-    verb = "are" if fleet and preview.tenants != 1 else "is"
-    return f"{whose} {verb} suspended and GPUs are released; data stays."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    if not fleet:
+        return gettext("The tenant is suspended and GPUs are released; data stays.")
+    text = ngettext(
+        "%(number)d tenant of the team is suspended and GPUs are released; data stays.",
+        "%(number)d tenants of the team are suspended and GPUs are released; data stays.",
+        preview.tenants,
+    )
+    return text % {"number": preview.tenants}

@@ -15,6 +15,7 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from billing.budgets.evaluate import budget_evaluate
 from billing.budgets.figures import Spends
@@ -40,6 +41,7 @@ from controlplane.portal.budget_form import Draft, draft_read, errors_of, finger
 from controlplane.portal.budget_words import ACTION_TITLES, MEASURE_TITLES, budget_bar, effect_sentences
 from controlplane.portal.money import currency_of
 from controlplane.portal.pages import act, page, show
+from controlplane.portal.spoken import spoken
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants.models import StandingEnactment, Tenant
 from controlplane.tenants.selectors import tenant_get
@@ -81,12 +83,12 @@ class Place:
             "list_url": self.url("budgets"),
             "new_url": self.url("budget-new"),
             "may_change": access_allows(self.principal, roles.BILLING_WRITE),
-            "action_titles": ACTION_TITLES,
-            "measure_titles": MEASURE_TITLES,
+            "action_titles": {key: gettext(text) for key, text in ACTION_TITLES.items()},
+            "measure_titles": {key: gettext(text) for key, text in MEASURE_TITLES.items()},
             "flag": f" --tenant {self.tenant.slug}" if self.tenant else "",
             "base": "portal/tenant_frame.html" if self.tenant else "portal/fleet_frame.html",
-            "page_title": "Budgets",
-            "page_lead": "How much all tenants together may cost in a month, and what happens then.",
+            "page_title": gettext("Budgets"),
+            "page_lead": gettext("How much all tenants together may cost in a month, and what happens then."),
         }
         if self.tenant is not None:
             return tenant_frame(
@@ -98,7 +100,10 @@ class Place:
                 tab="tenant-budgets",
                 status=status,
             )
-        crumbs = (("Budgets", self.url("budgets") if title else ""), *(((title, ""),) if title else ()))
+        crumbs = (
+            (gettext("Budgets"), self.url("budgets") if title else ""),
+            *(((title, ""),) if title else ()),
+        )
         return show(
             request,
             self.principal,
@@ -166,7 +171,8 @@ def budget_remove(
 
     def work() -> str:
         budget_delete(budget=found, actor=principal.actor, now=clock.now())
-        messages.success(request, f"The budget {found.name} is deleted; what it held is lifted.")
+        said = gettext("The budget %(name)s is deleted; what it held is lifted.") % {"name": found.name}
+        messages.success(request, said)
         return place.url("budgets")
 
     return act(request, principal, back=place.url("budget", found.pk), work=work)
@@ -244,7 +250,9 @@ def _save(
                 etags=[request.POST.get("etag", "")],
             )
         budget_evaluate(budget_id=made.pk, spends=Spends(clock.now()))
-        messages.success(request, f"The budget {made.name} is saved and was evaluated.")
+        messages.success(
+            request, gettext("The budget %(name)s is saved and was evaluated.") % {"name": made.name}
+        )
         return place.url("budgets")
 
     back = place.url("budget-new") if stored is None else place.url("budget", stored.pk)
@@ -288,6 +296,6 @@ def _form(
                 told=bool(wanted.emails) or (stored is not None and stored.endpoint_id is not None),
             )
         except FreeholdError as problem:
-            context["preview_problem"] = problem.detail
-    title = stored.name if stored else "New budget"
+            context["preview_problem"] = spoken(problem.detail)
+    title = stored.name if stored else gettext("New budget")
     return place.show(request, "portal/budget.html", context, title=title, status=status)

@@ -7,7 +7,8 @@ from datetime import date
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
-from controlplane.portal.figures import compact_text, quantity_text
+from controlplane.portal.figures import compact_text, day_month_text, quantity_text
+from controlplane.portal.words import word_text
 
 WIDTH: Final = 1000
 HEIGHT: Final = 200
@@ -69,7 +70,7 @@ def month_chart(*, period: str, daily: Iterable[tuple[str, str]], unit: str, tod
                 height=round(height, 2),
                 slot_x=round(index * pitch, 2),
                 slot_width=round(pitch, 2),
-                label=f"{day:%d %b}: {quantity_text(value)} {unit}",
+                label=f"{day_month_text(day, padded=True)}: {quantity_text(value)} {word_text(unit)}",
                 known=day in values,
                 today=day == today,
             )
@@ -82,7 +83,7 @@ def month_chart(*, period: str, daily: Iterable[tuple[str, str]], unit: str, tod
         bars=tuple(bars),
         y_labels=tuple(compact_text(top * part / 4) for part in (4, 3, 2, 1, 0)),
         grid=tuple(HEIGHT * part / 4 for part in range(5)),
-        x_labels=tuple(f"{mark.day} {mark:%b}" for mark in marks),
+        x_labels=tuple(day_month_text(mark) for mark in marks),
         peak=quantity_text(peak),
     )
 

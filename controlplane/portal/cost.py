@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext, gettext_noop
 
 from billing.costs.overview import CostDay, cost_overview
 from billing.costs.selectors import cost_imports_of
@@ -27,29 +28,31 @@ from controlplane.tenants.models import Tenant
 from controlplane.tenants.selectors import tenant_get
 
 KIND_TITLES: Final = {
-    "infrastructure_estimated": "Infrastructure, estimated",
-    "infrastructure": "Infrastructure, billed",
-    "models": "Model vendors",
-    "overhead": "Share of overhead",
-    "bad_debt": "Bad debt",
+    "infrastructure_estimated": gettext_noop("Infrastructure, estimated"),
+    "infrastructure": gettext_noop("Infrastructure, billed"),
+    "models": gettext_noop("Model vendors"),
+    "overhead": gettext_noop("Share of overhead"),
+    "bad_debt": gettext_noop("Bad debt"),
 }
 KIND_ABOUT: Final = {
-    "infrastructure_estimated": "the stack's priced cost by the day, until the provider's bill takes its place",
-    "infrastructure": "from the provider's bill, by the tag of the tenant",
-    "models": "tokens at the model vendor's prices",
-    "overhead": "what carries no tenant's tag, shared by direct cost",
-    "bad_debt": "invoices given up",
+    "infrastructure_estimated": gettext_noop(
+        "the stack's priced cost by the day, until the provider's bill takes its place"
+    ),
+    "infrastructure": gettext_noop("from the provider's bill, by the tag of the tenant"),
+    "models": gettext_noop("tokens at the model vendor's prices"),
+    "overhead": gettext_noop("what carries no tenant's tag, shared by direct cost"),
+    "bad_debt": gettext_noop("invoices given up"),
 }
 SORTS: Final = {name: name for name in ("tenant", "revenue", "cost", "margin", "percent", "idle")}
 #: What a row is ordered by, as the ledger's line names it.
 RANKS: Final = {"revenue": "revenue", "cost": "cost", "margin": "margin", "idle": "idle_cost"}
 COLUMNS: Final = (
-    Column("Tenant", "tenant", narrow=False),
-    Column("Revenue", "revenue", numeric=True),
-    Column("Cost", "cost", numeric=True),
-    Column("Margin", "margin", numeric=True, narrow=False),
-    Column("Margin %", "percent", numeric=True),
-    Column("Idle GPUs", "idle", numeric=True),
+    Column(gettext_noop("Tenant"), "tenant", narrow=False),
+    Column(gettext_noop("Revenue"), "revenue", numeric=True),
+    Column(gettext_noop("Cost"), "cost", numeric=True),
+    Column(gettext_noop("Margin"), "margin", numeric=True, narrow=False),
+    Column(gettext_noop("Margin %"), "percent", numeric=True),
+    Column(gettext_noop("Idle GPUs"), "idle", numeric=True),
 )
 
 
@@ -73,8 +76,10 @@ def tenant_cost(request: HttpRequest, principal: Principal, slug: str) -> HttpRe
         "line": line,
         "known": found.known,
         "gpu": found.gpu,
-        "kinds": [(KIND_TITLES[kind], KIND_ABOUT[kind], line.costs[kind]) for kind in kinds] if line else [],
-        "columns": [KIND_TITLES[kind] for kind in kinds],
+        "kinds": [(gettext(KIND_TITLES[kind]), gettext(KIND_ABOUT[kind]), line.costs[kind]) for kind in kinds]
+        if line
+        else [],
+        "columns": [gettext(KIND_TITLES[kind]) for kind in kinds],
         "days": [(day, [day.costs.get(kind, "") for kind in kinds]) for day in days],
         "chart": _chart(period, days, currency, now) if days else None,
         "services": [each for each in found.services if each.currency == currency],
@@ -123,10 +128,14 @@ def margin(request: HttpRequest, principal: Principal) -> HttpResponse:
         "periods": months_since(min((tenant.created_at for tenant in tenants.values()), default=now), now),
         "as_of": now,
         "last_import": cost_imports_of(pool_id=principal.team_id).order_by("-created_at").first(),
-        "page_title": "Margin",
-        "page_lead": "What each tenant earns less what it costs, by the ledger. The least comes first.",
+        "page_title": gettext("Margin"),
+        "page_lead": gettext(
+            "What each tenant earns less what it costs, by the ledger. The least comes first."
+        ),
     }
-    return show(request, principal, "portal/margin.html", context, section="margin", crumbs=(("Margin", ""),))
+    return show(
+        request, principal, "portal/margin.html", context, section="margin", crumbs=((gettext("Margin"), ""),)
+    )
 
 
 @page(roles.BILLING_READ)

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop
 
 from billing.ledger.grants import (
     balances_usable,
@@ -31,7 +32,10 @@ from controlplane.tenants.models import Tenant
 from controlplane.tenants.selectors import tenant_get
 
 ENTRIES_SHOWN: Final = 50
-SOURCES: Final = ((PURCHASE, "bought: owed until used"), (PROMOTION, "a gift: takes off revenue when used"))
+SOURCES: Final = (
+    (PURCHASE, gettext_noop("bought: owed until used")),
+    (PROMOTION, gettext_noop("a gift: takes off revenue when used")),
+)
 FIELDS: Final = ("amount", "name", "source", "priority", "effective_on", "expires_on", "reason")
 _LARGEST: Final = Decimal("1e12")
 #: The service's names, where the form has others.
@@ -61,7 +65,7 @@ def credit_void(request: HttpRequest, principal: Principal, slug: str, credit_id
 
     def work() -> str:
         credit_grant_void(grant=grant, team_id=tenant.team_id, actor=principal.actor, now=clock.now())
-        messages.success(request, f"What was left of {grant.name} is taken back.")
+        messages.success(request, gettext("What was left of %(name)s is taken back.") % {"name": grant.name})
         return _url(tenant)
 
     return act(request, principal, back=_url(tenant), work=work)
@@ -78,7 +82,7 @@ def _grant(request: HttpRequest, principal: Principal, tenant: Tenant, values: d
         now=now,
         **read,
     )
-    messages.success(request, f"{grant.name} is given. The next invoices use it.")
+    messages.success(request, gettext("%(name)s is given. The next invoices use it.") % {"name": grant.name})
     return _url(tenant)
 
 
@@ -94,21 +98,24 @@ def _read(values: dict[str, str]) -> dict[str, Any]:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or not 0 < amount < _LARGEST:
-        wrong("amount", "must be a number above 0, such as 250 or 99.50")
-    for field, wanted in (("name", "what the customer reads"), ("reason", "why, for the audit log")):
+        wrong("amount", gettext("must be a number above 0, such as 250 or 99.50"))
+    for field, needed in (
+        ("name", gettext("is needed: what the customer reads")),
+        ("reason", gettext("is needed: why, for the audit log")),
+    ):
         if not values[field]:
-            wrong(field, f"is needed: {wanted}")
+            wrong(field, needed)
     if not values["priority"].isascii() or not values["priority"].isdigit() or int(values["priority"]) > 100:
-        wrong("priority", "must be 0 to 100")
+        wrong("priority", gettext("must be 0 to 100"))
     days: dict[str, datetime | None] = {}
     for field in ("effective_on", "expires_on"):
         try:
             found = date.fromisoformat(values[field]) if values[field] else None
             days[field] = None if found is None else datetime.combine(found, time(), tzinfo=UTC)
         except ValueError:
-            wrong(field, "must be a day as YYYY-MM-DD")
+            wrong(field, gettext("must be a day as YYYY-MM-DD"))
     if problems:
-        raise ValidationFailed("Some fields are not valid.", errors=problems)
+        raise ValidationFailed(gettext("Some fields are not valid."), errors=problems)
     return {
         "amount": amount,
         "name": values["name"][:200],
@@ -153,7 +160,7 @@ def _credits(
         "as_of": now,
         "may_grant": may_grant,
         "currency": currency_of(tenant) if may_grant else "",
-        "sources": SOURCES,
+        "sources": [(key, gettext(text)) for key, text in SOURCES],
         "values": values,
         "errors": errors,
         "cli_add": f'freehold credits add {tenant.slug} 250 --name "Prepaid 2026"',

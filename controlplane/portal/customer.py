@@ -21,6 +21,8 @@ from controlplane.portal.visitors import TITLES, CustomerPage, Visitor
 def signed_in(view: CustomerPage) -> Callable[..., HttpResponse]:
     """For customers alone: the vendor's own people have the whole portal, and find nothing here."""
 
+    safe = require_safe(view)
+
     @wraps(view)
     def answer(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         if not isinstance(request.user, User) or not request.user.is_active:
@@ -34,7 +36,7 @@ def signed_in(view: CustomerPage) -> Callable[..., HttpResponse]:
                 )
             places = {page: reverse(f"portal:customer-{page}") for page in TITLES}
             visitor = Visitor(team_id=who.team_id, tenant_id=who.tenant_id, places=places, email=who.email)
-            response = view(request, visitor, **kwargs)
+            response = safe(request, visitor, **kwargs)
         except ValidationFailed as error:
             response = failure(request, NotFound(_("There is no report for that."), hint=error.detail))
         except FreeholdError as error:
@@ -43,7 +45,7 @@ def signed_in(view: CustomerPage) -> Callable[..., HttpResponse]:
         response.headers["X-Robots-Tag"] = "noindex, nofollow, noarchive"
         return response
 
-    return require_safe(answer)
+    return answer
 
 
 customer_usage = signed_in(customer_pages.usage_page)

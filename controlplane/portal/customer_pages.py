@@ -67,11 +67,11 @@ def usage_page(request: HttpRequest, visitor: Visitor) -> HttpResponse:
         if meter
         else None,
         "breakdowns": [
-            breakdown_table(title, rows)
-            for title, rows in (
-                ("Agent", report["by_agent"]),
-                ("Model", report["by_model"]),
-                ("User", report["by_user"]),
+            breakdown_table(title, by, rows)
+            for title, by, rows in (
+                (_("Agent"), _("By agent"), report["by_agent"]),
+                (_("Model"), _("By model"), report["by_model"]),
+                (_("User"), _("By user"), report["by_user"]),
             )
         ],
     }
@@ -80,7 +80,7 @@ def usage_page(request: HttpRequest, visitor: Visitor) -> HttpResponse:
 
 def usage_page_file(request: HttpRequest, visitor: Visitor, form: str) -> HttpResponse:
     if form not in _FILES:
-        raise NotFound("There is no such file.")
+        raise NotFound(_("There is no such file."))
     _customer, _period, report = _report(request, visitor)
     file = usage_file(report, form)
     return _download(file.content, file.content_type, file.name)
@@ -90,11 +90,11 @@ def _report(request: HttpRequest, visitor: Visitor) -> tuple[BilledCustomer, Per
     now = clock.now()
     customer = directory().customer(tenant_id=visitor.tenant_id)
     if customer is None or customer.team_id != visitor.team_id:
-        raise NotFound("There is no such report any more.")
+        raise NotFound(_("There is no such report any more."))
     raw = request.GET.get("period")
     period = period_parse(raw) if raw else period_of(now)
     if not customer.lived_in(period) or period.start > now:
-        raise NotFound(f"There is no report for {period.key}.")
+        raise NotFound(_("There is no report for %(period)s.") % {"period": period.key})
     report = usage_report(tenant=customer, period=period.key, card=customer.fallback, as_of=now)
     return customer, period, report
 
@@ -140,7 +140,7 @@ def _issued(visitor: Visitor) -> QuerySet[Invoice]:
 def _invoice(visitor: Visitor, invoice_id: UUID) -> Invoice:
     found = _issued(visitor).filter(pk=invoice_id).first()
     if found is None:
-        raise NotFound("There is no such invoice.")
+        raise NotFound(_("There is no such invoice."))
     return found
 
 

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop
 
 from billing.directory import BilledCustomer, directory
 from billing.invoicing import services, states
@@ -58,7 +59,12 @@ def invoices(request: HttpRequest, principal: Principal) -> HttpResponse:
         "counts": _counts(everything, now),
     }
     return show(
-        request, principal, "portal/invoices.html", context, section="invoices", crumbs=(("Invoices", ""),)
+        request,
+        principal,
+        "portal/invoices.html",
+        context,
+        section="invoices",
+        crumbs=((gettext("Invoices"), ""),),
     )
 
 
@@ -84,7 +90,7 @@ def _invoice(
         "portal/invoice.html",
         context,
         section="invoices",
-        crumbs=(("Invoices", reverse("portal:invoices")), (found.number or "Draft", "")),
+        crumbs=((gettext("Invoices"), reverse("portal:invoices")), (found.number or gettext("Draft"), "")),
         status=status,
     )
 
@@ -102,8 +108,8 @@ def invoice_line(request: HttpRequest, principal: Principal, invoice_id: UUID, l
         "first_page": after is None,
     }
     crumbs = (
-        ("Invoices", reverse("portal:invoices")),
-        (found.number or "Draft", reverse("portal:invoice", args=[found.pk])),
+        (gettext("Invoices"), reverse("portal:invoices")),
+        (found.number or gettext("Draft"), reverse("portal:invoice", args=[found.pk])),
         (line.description, ""),
     )
     return show(request, principal, "portal/invoice_line.html", context, section="invoices", crumbs=crumbs)
@@ -114,11 +120,12 @@ def invoice_verb(request: HttpRequest, principal: Principal, invoice_id: UUID, v
     found = _found(principal, invoice_id)
     access_require(principal, roles.BILLING_WRITE)
     if verb not in VERBS:
-        raise NotFound("There is nothing at this address.")
+        raise NotFound(gettext("There is nothing at this address."))
     asked = ASKS.get(verb, "")
     answer = request.POST.get(asked, "").strip()[:200] if asked else ""
     if asked and not answer:
-        return _invoice(request, principal, found, error=f"Say the {asked} first.", status=422)
+        error = gettext("Say the reason first.") if asked == "reason" else gettext("Say the reference first.")
+        return _invoice(request, principal, found, error=error, status=422)
     here = reverse("portal:invoice", args=[found.pk])
 
     def work() -> str:
@@ -131,17 +138,17 @@ def invoice_verb(request: HttpRequest, principal: Principal, invoice_id: UUID, v
             services.invoice_void(invoice=found, reason=answer, at=at, actor=actor)
         else:
             services.invoice_uncollectible(invoice=found, reason=answer, at=at, actor=actor)
-        messages.success(request, DONE[verb])
+        messages.success(request, gettext(DONE[verb]))
         return here
 
     return act(request, principal, back=here, work=work)
 
 
 DONE = {
-    "finalize": "The invoice is finalized and has its number.",
-    "pay": "The payment is noted.",
-    "void": "The invoice is void; its period can be invoiced anew.",
-    "mark-uncollectible": "The invoice is marked uncollectible.",
+    "finalize": gettext_noop("The invoice is finalized and has its number."),
+    "pay": gettext_noop("The payment is noted."),
+    "void": gettext_noop("The invoice is void; its period can be invoiced anew."),
+    "mark-uncollectible": gettext_noop("The invoice is marked uncollectible."),
 }
 
 
@@ -150,14 +157,14 @@ def invoice_draft(request: HttpRequest, principal: Principal, slug: str) -> Http
     """Makes a month's draft anew, and shows it."""
     tenant = tenants_visible(principal=principal).filter(slug=slug).order_by("-created_at").first()
     if tenant is None:
-        raise NotFound("There is no such tenant.")
+        raise NotFound(gettext("There is no such tenant."))
     access_require(principal, roles.BILLING_WRITE)
     period = period_parse(request.POST.get("period", ""))
 
     def work() -> str:
         customer = directory().customer(tenant_id=tenant.pk)
         if customer is None:
-            raise NotFound("There is no such tenant.")
+            raise NotFound(gettext("There is no such tenant."))
         made = services.invoice_draft(customer=customer, period=period, at=clock.now(), actor=principal.actor)
         return reverse("portal:invoice", args=[made.pk])
 
@@ -195,7 +202,7 @@ def _found(principal: Principal, invoice_id: UUID) -> Invoice:
 def _customer(found: Invoice) -> BilledCustomer:
     customer = directory().customer(tenant_id=found.tenant_id)
     if customer is None:
-        raise NotFound("The invoice's tenant is gone.")
+        raise NotFound(gettext("The invoice's tenant is gone."))
     return customer
 
 

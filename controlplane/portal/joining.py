@@ -5,6 +5,7 @@ from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 from controlplane.accounts.invitations import invitation_accept, invitation_follow
@@ -32,9 +33,9 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
 def _joined(request: HttpRequest, token: str) -> HttpResponse:
     name, password = request.POST.get("name", "")[:200], request.POST.get("password", "")
     if "\x00" in name + password:
-        raise NotFound("There is nothing at this address.")
+        raise NotFound(gettext("There is nothing at this address."))
     if password != request.POST.get("again", ""):
-        return _form(request, token, {"again": "is not the same"}, status=422)
+        return _form(request, token, {"again": gettext("is not the same")}, status=422)
     try:
         user = invitation_accept(token=token, name=name, password=password, now=clock.now())
     except ValidationFailed as error:
@@ -43,7 +44,7 @@ def _joined(request: HttpRequest, token: str) -> HttpResponse:
     except Conflict as error:
         return _form(request, token, {"": f"{error.detail} {error.hint}"}, status=409)
     login(request, user, backend=BACKEND)
-    messages.success(request, "You are on the team. The link is used up; from now on you sign in.")
+    messages.success(request, gettext("You are on the team. The link is used up; from now on you sign in."))
     return HttpResponseRedirect(reverse("portal:home"))
 
 

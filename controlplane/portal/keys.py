@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
@@ -17,6 +18,7 @@ from controlplane.core import clock
 from controlplane.core.errors import Conflict, NotFound, ValidationFailed
 from controlplane.portal.listing import page_of
 from controlplane.portal.pages import act, page, show
+from controlplane.portal.spoken import refusal
 from controlplane.tenants.rotation import runtime_key_ids, runtime_key_refuse
 from controlplane.tenants.selectors import tenants_visible
 
@@ -24,10 +26,10 @@ from controlplane.tenants.selectors import tenants_visible
 LIFETIMES = {"30": 30, "90": 90, "365": 365, "0": 0}
 #: choice in the form -> how long the old key stays valid beside the new one
 OVERLAPS = {
-    "0": ("at once", timedelta(0)),
-    "1": ("after an hour", timedelta(hours=1)),
-    "24": ("after a day", timedelta(days=1)),
-    "168": ("after a week", timedelta(days=7)),
+    "0": (gettext_noop("at once"), timedelta(0)),
+    "1": (gettext_noop("after an hour"), timedelta(hours=1)),
+    "24": (gettext_noop("after a day"), timedelta(days=1)),
+    "168": (gettext_noop("after a week"), timedelta(days=7)),
 }
 DEFAULT_OVERLAP = "24"
 
@@ -40,7 +42,7 @@ def keys(request: HttpRequest, principal: Principal) -> HttpResponse:
     scopes = request.POST.getlist("scopes")
     try:
         if not values["name"]:
-            raise ValidationFailed.of("name", "is needed, so that the key can be told from others")
+            raise ValidationFailed.of("name", gettext("is needed, so that the key can be told from others"))
         now, days = clock.now(), LIFETIMES.get(values["days"], 90)
         key, token = api_key_create(
             team_id=principal.team_id,
@@ -91,7 +93,7 @@ def _keys(
         "values": values,
         "errors": errors,
         "issued": issued,
-        "overlaps": {choice: text for choice, (text, _) in OVERLAPS.items()},
+        "overlaps": {choice: gettext(text) for choice, (text, _) in OVERLAPS.items()},
         "default_overlap": DEFAULT_OVERLAP,
         "scopes": sorted(roles.SCOPES),
         "default_scopes": (roles.TENANTS_READ, roles.OPERATIONS_READ, roles.BILLING_READ),
@@ -102,7 +104,7 @@ def _keys(
         "portal/keys.html",
         context,
         section="keys",
-        crumbs=(("API keys", ""),),
+        crumbs=((gettext("API keys"), ""),),
         status=status,
     )
 
@@ -110,7 +112,7 @@ def _keys(
 def _visible(principal: Principal, key_id: UUID) -> None:
     """Raises NotFound for a key that the list does not show."""
     if not api_keys_visible(principal=principal).filter(pk=key_id).exists():
-        raise NotFound("There is no such API key.")
+        raise NotFound(gettext("There is no such API key."))
 
 
 def _state(revoked: bool, expired: bool) -> str:
@@ -132,7 +134,7 @@ def key_rotate(request: HttpRequest, principal: Principal, key_id: UUID) -> Http
             now=clock.now(),
         )
     except Conflict as error:
-        messages.error(request, f"{error.detail} {error.hint}".strip())
+        messages.error(request, refusal(error))
         return HttpResponseRedirect(reverse("portal:keys"))
     issued = {"name": key.name, "token": token, "old": key.replaces}
     return _keys(request, principal, {}, {}, issued=issued)
@@ -145,7 +147,7 @@ def key_revoke(request: HttpRequest, principal: Principal, key_id: UUID) -> Http
 
     def work() -> str:
         api_key_revoke(team_id=principal.team_id, api_key_id=key_id, actor=principal.actor, now=clock.now())
-        messages.success(request, "The key was revoked. Whatever used it is refused from now on.")
+        messages.success(request, gettext("The key was revoked. Whatever used it is refused from now on."))
         return back
 
     return act(request, principal, back=back, work=work)

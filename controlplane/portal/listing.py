@@ -8,6 +8,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils.functional import cached_property
+from django.utils.translation import gettext
 
 PER_PAGE = 50
 MOST_COUNTED = 10_000
@@ -71,7 +72,7 @@ def headings(columns: Sequence[Column], order: Order, params: QueryDict) -> list
             query.pop("page", None)
             link = f"?{query.urlencode()}"
         direction = ("descending" if order.descending else "ascending") if current else ""
-        made.append(Heading(column.title, column.numeric, column.narrow, link, direction))
+        made.append(Heading(gettext(column.title), column.numeric, column.narrow, link, direction))
     return made
 
 

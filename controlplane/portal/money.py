@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 
 from billing.agreements.selectors import agreement_currency
 from billing.invoicing.selectors import invoice_preview, invoices_visible
@@ -20,6 +21,7 @@ from controlplane.portal.invoices import rows_of
 from controlplane.portal.pages import page
 from controlplane.portal.reports import reports_context
 from controlplane.portal.tenants import tenant_frame
+from controlplane.portal.words import word_text
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.plans import plans
 from controlplane.tenants.selectors import tenant_get
@@ -50,8 +52,8 @@ def tenant_usage(request: HttpRequest, principal: Principal, slug: str) -> HttpR
         "usage_total": _sum(row["amount"] for row in report["meters"]),
         "other_total": _sum(row["amount"] for row in report["other_charges"]),
         "breakdowns": [
-            breakdown_table("Model", report["by_model"]),
-            breakdown_table("Agent", report["by_agent"]),
+            breakdown_table(gettext("Model"), gettext("By model"), report["by_model"]),
+            breakdown_table(gettext("Agent"), gettext("By agent"), report["by_agent"]),
         ],
         **reports_context(principal, tenant, now),
     }
@@ -123,14 +125,18 @@ def _chart(report: UsageReport, meter: str, now: datetime) -> Chart:
     return month_chart(period=report["period"], daily=daily, unit=METERS[meter].unit, today=now.date())
 
 
-def breakdown_table(title: str, rows: list[Breakdown]) -> dict[str, Any]:
+def breakdown_table(title: str, by: str, rows: list[Breakdown]) -> dict[str, Any]:
     """Groups down, meters across; only meters that saw usage."""
     keys = [key for key in METERS if any(key in row["meters"] for row in rows)]
     return {
         "title": title,
-        "columns": [key.replace("_", " ") for key in keys],
+        "by": by,
+        "columns": [word_text(key) for key in keys],
         "rows": [
-            {"group": row["group"] or "(none)", "cells": [row["meters"].get(key, "0") for key in keys]}
+            {
+                "group": row["group"] or gettext("(none)"),
+                "cells": [row["meters"].get(key, "0") for key in keys],
+            }
             for row in rows
         ],
     }

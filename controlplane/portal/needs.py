@@ -8,12 +8,14 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from billing import attention as billing
 from billing.budgets.models import Budget
 from controlplane.operations.attention import OpenOperation
 from controlplane.portal.figures import quantity_text
-from controlplane.portal.words import KIND_TITLES, look_of, word_text
+from controlplane.portal.spoken import spoken
+from controlplane.portal.words import kind_text, look_of, word_text
 from controlplane.tenants.attention import Trouble
 
 #: Where a row stands: what only a person can move on comes before what is broken, and that before what is owed.
@@ -32,7 +34,7 @@ class Need:
     about: str
     since: datetime | None
     link: str = ""
-    action: str = "Look"
+    action: str = ""
     command: str = ""
     slug: str = ""
 
@@ -60,11 +62,16 @@ def _approval(operation: OpenOperation, may_approve: bool) -> Need:
         kind="approval",
         tone=look.tone,
         icon=look.icon,
-        what=f"{_kind(operation.kind)} waits for {'your' if may_approve else 'an'} approval",
-        about=operation.approval_reason,
+        what=(
+            gettext("%(kind)s waits for your approval")
+            if may_approve
+            else gettext("%(kind)s waits for an approval")
+        )
+        % {"kind": kind_text(operation.kind)},
+        about=spoken(operation.approval_reason),
         since=operation.queued_at,
         link=reverse("portal:operation", args=[operation.pk]),
-        action="Decide" if may_approve else "Look",
+        action=gettext("Decide") if may_approve else gettext("Look"),
         slug=operation.slug,
     )
 
@@ -78,11 +85,11 @@ def _troubles(trouble: Trouble) -> list[Need]:
                 kind="failed",
                 tone="bad",
                 icon="circle-x",
-                what=f"{_kind(trouble.failed['kind'])} failed",
+                what=gettext("%(kind)s failed") % {"kind": kind_text(trouble.failed["kind"])},
                 about=trouble.failed["title"] or "",
                 since=trouble.failed["at"],
                 link=reverse("portal:operation", args=[trouble.failed["id"]]),
-                action="See why",
+                action=gettext("See why"),
                 slug=trouble.slug,
             )
         )
@@ -92,11 +99,11 @@ def _troubles(trouble: Trouble) -> list[Need]:
                 kind="failed",
                 tone="bad",
                 icon="circle-x",
-                what="Stopped halfway",
-                about="Its last change was canceled; a retry or an update goes on from there.",
+                what=gettext("Stopped halfway"),
+                about=gettext("Its last change was canceled; a retry or an update goes on from there."),
                 since=trouble.updated_at,
                 link=reverse("portal:tenant-operations", args=[trouble.slug]),
-                action="Retry",
+                action=gettext("Retry"),
                 slug=trouble.slug,
             )
         )
@@ -107,10 +114,11 @@ def _troubles(trouble: Trouble) -> list[Need]:
                 kind="health",
                 tone=look.tone,
                 icon=look.icon,
-                what=trouble.health.capitalize(),
+                what=_capital(word_text(trouble.health)),
                 about=trouble.health_detail,
                 since=trouble.health_since,
                 link=tenant,
+                action=gettext("Look"),
                 slug=trouble.slug,
             )
         )
@@ -121,10 +129,11 @@ def _troubles(trouble: Trouble) -> list[Need]:
                 kind="standing",
                 tone=look.tone,
                 icon=look.icon,
-                what=word_text(trouble.standing).capitalize(),
+                what=_capital(word_text(trouble.standing)),
                 about=f"{trouble.standing_reason} {trouble.problem}".strip(),
                 since=trouble.standing_since,
                 link=reverse("portal:tenant-billing", args=[trouble.slug]),
+                action=gettext("Look"),
                 slug=trouble.slug,
             )
         )
@@ -135,13 +144,21 @@ def _budget(budget: Budget, top: Mapping[str, Any] | None, slugs: Mapping[UUID, 
     slug = slugs.get(budget.tenant_id, "") if budget.tenant_id else ""
     own = f" --tenant {slug}" if slug else ""
     if top is None or budget.problem:
-        tone, what, about = "warn", f"Budget {budget.name} cannot be evaluated", budget.problem
+        what = gettext("Budget %(name)s cannot be evaluated") % {"name": budget.name}
+        tone, about = "warn", spoken(budget.problem)
         since = budget.evaluated_at
     else:
         forecast = top["on"] == "forecast"
         tone = "bad" if top["percent"] >= _BAD and not forecast else "warn"
-        what = f"Budget {budget.name}: {quantity_text(top['percent'])} % reached"
-        about = "by the forecast for this month" if forecast else "of this month's amount is spent"
+        what = gettext("Budget %(name)s: %(percent)s %% reached") % {
+            "name": budget.name,
+            "percent": quantity_text(top["percent"]),
+        }
+        about = (
+            gettext("by the forecast for this month")
+            if forecast
+            else gettext("of this month's amount is spent")
+        )
         since = top["at"]
     return Need(
         kind="budget",
@@ -151,6 +168,7 @@ def _budget(budget: Budget, top: Mapping[str, Any] | None, slugs: Mapping[UUID, 
         about=about,
         since=since,
         link=reverse("portal:tenant-budgets", args=[slug]) if slug else reverse("portal:budgets"),
+        action=gettext("Look"),
         command=f"freehold budgets list{own}",
         slug=slug,
     )
@@ -164,12 +182,13 @@ def _chore(chore: billing.Chore, slugs: Mapping[UUID, str]) -> Need:
             kind="close",
             tone="warn",
             icon="circle-pause",
-            what=f"The close of {chore.label} is held",
-            about="Its figures drift: compare the draft with the usage, then let it go on."
+            what=gettext("The close of %(name)s is held") % {"name": chore.label},
+            about=gettext("Its figures drift: compare the draft with the usage, then let it go on.")
             if drifts
             else chore.detail,
             since=chore.at,
             link=reverse("portal:tenant-billing", args=[slug]) if slug else "",
+            action=gettext("Look"),
             command=f'freehold invoices release {chore.label} {slug} --reason "..."' if drifts else "",
             slug=slug,
         )
@@ -178,10 +197,11 @@ def _chore(chore: billing.Chore, slugs: Mapping[UUID, str]) -> Need:
             kind="invoice",
             tone="bad",
             icon="receipt-text",
-            what=f"Invoice {chore.label} is overdue",
-            about="Note its payment, or give it up.",
+            what=gettext("Invoice %(number)s is overdue") % {"number": chore.label},
+            about=gettext("Note its payment, or give it up."),
             since=chore.at,
             link=reverse("portal:invoice", args=[chore.ref]),
+            action=gettext("Look"),
             slug=slug,
         )
     report = chore.kind == billing.REPORT
@@ -189,9 +209,12 @@ def _chore(chore: billing.Chore, slugs: Mapping[UUID, str]) -> Need:
         kind="delivery",
         tone="warn",
         icon="inbox",
-        what=f"The report of {chore.label} could not be written"
-        if report
-        else f"Not delivered: {chore.label}",
+        what=(
+            gettext("The report of %(name)s could not be written")
+            if report
+            else gettext("Not delivered: %(name)s")
+        )
+        % {"name": chore.label},
         about=chore.detail,
         since=chore.at,
         command="freehold reports schedules list" if report else "",
@@ -199,5 +222,5 @@ def _chore(chore: billing.Chore, slugs: Mapping[UUID, str]) -> Need:
     )
 
 
-def _kind(kind: str) -> str:
-    return KIND_TITLES.get(kind, word_text(kind).capitalize())
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -8,15 +8,18 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop, ngettext
 
 from contracts.plan_document import assessment_representation, cost_representation
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
 from controlplane.core import clock
 from controlplane.core.errors import FieldProblem, FreeholdError, PermissionDenied, ValidationFailed
+from controlplane.portal.figures import quantity_text
 from controlplane.portal.listing import chosen
 from controlplane.portal.pages import once, page, show
 from controlplane.portal.plan_table import plan_table
+from controlplane.portal.spoken import refusal, spoken
 from controlplane.tenants.drafts import draft_plan_get, draft_plan_request
 from controlplane.tenants.overrides import sizes_merge
 from controlplane.tenants.plans import Plan, plans
@@ -26,12 +29,12 @@ from controlplane.tenants.targets import targets_offered
 FIELDS = ("name", "slug", "plan", "target", "region", "contact_email")
 #: Sizes that may differ from the plan's: (part, field, label, unit). Cloud machine types are the API's to override.
 SIZES: Final = (
-    ("postgres", "max_connections", "Postgres connections", ""),
-    ("postgres", "storage_gb", "Postgres storage", "GB"),
-    ("cache", "max_memory_mb", "Redis memory", "MB"),
-    ("vector_store", "storage_gb", "Vector store storage", "GB"),
-    ("gpu", "count", "GPUs", ""),
-    ("runtime", "workers", "Runtime workers", ""),
+    ("postgres", "max_connections", gettext_noop("Postgres connections"), ""),
+    ("postgres", "storage_gb", gettext_noop("Postgres storage"), "GB"),
+    ("cache", "max_memory_mb", gettext_noop("Redis memory"), "MB"),
+    ("vector_store", "storage_gb", gettext_noop("Vector store storage"), "GB"),
+    ("gpu", "count", gettext_noop("GPUs"), ""),
+    ("runtime", "workers", gettext_noop("Runtime workers"), ""),
 )
 _STEPS: Final = ("edit", "review", "create")
 #: A worker that is free has the plan by then.
@@ -42,14 +45,22 @@ def plan_gets(plan: Plan) -> list[tuple[str, str]]:
     """What a tenant on the plan gets, as (icon, sentence)."""
     sizes, limits = plan.sizes, plan.limits
     gpus = sizes.gpu.count
+    dedicated = ngettext("%(number)d dedicated GPU", "%(number)d dedicated GPUs", gpus)
     return [
-        ("cpu", "No GPU" if gpus == 0 else f"{gpus} dedicated GPU{'s' if gpus > 1 else ''}"),
-        ("brain-circuit", f"{limits.agents} agents, {limits.concurrent_runs} runs at once"),
-        ("database", f"Own Postgres, {sizes.postgres.max_connections} connections"),
-        ("zap", f"Own Redis, {sizes.cache.max_memory_mb} MB"),
-        ("boxes", f"Own vector store, {limits.storage_gb} GB in all"),
-        ("user-round", f"Up to {limits.users:,} users"),
-        *([("shield-check", "Protected against deletion")] if plan.deletion_protection else []),
+        ("cpu", gettext("No GPU") if gpus == 0 else dedicated % {"number": gpus}),
+        (
+            "brain-circuit",
+            gettext("%(agents)d agents, %(runs)d runs at once")
+            % {"agents": limits.agents, "runs": limits.concurrent_runs},
+        ),
+        (
+            "database",
+            gettext("Own Postgres, %(number)d connections") % {"number": sizes.postgres.max_connections},
+        ),
+        ("zap", gettext("Own Redis, %(size)d MB") % {"size": sizes.cache.max_memory_mb}),
+        ("boxes", gettext("Own vector store, %(size)d GB in all") % {"size": limits.storage_gb}),
+        ("user-round", gettext("Up to %(number)s users") % {"number": quantity_text(limits.users)}),
+        *([("shield-check", gettext("Protected against deletion"))] if plan.deletion_protection else []),
     ]
 
 
@@ -75,10 +86,10 @@ def tenant_new(request: HttpRequest, principal: Principal) -> HttpResponse:
     except PermissionDenied:
         raise
     except FreeholdError as error:
-        problems = {_field_of(problem["pointer"]): problem["detail"] for problem in error.errors}
+        problems = {_field_of(problem["pointer"]): spoken(problem["detail"]) for problem in error.errors}
         known = {*FIELDS, *(f"{part}_{field}" for part, field, _, _ in SIZES)}
         beside = {name: text for name, text in problems.items() if name in known}
-        general = "" if beside else f"{error.detail} {error.hint}".strip()
+        general = "" if beside else refusal(error)
         return _form(request, principal, values, beside, general, status=error.status)
 
 
@@ -109,11 +120,13 @@ def _overrides(values: dict[str, str]) -> dict[str, dict[str, int]]:
         if not raw:
             continue
         if not re.fullmatch(r"[0-9]{1,9}", raw):
-            problems.append({"pointer": f"/overrides/{part}/{field}", "detail": "must be a whole number"})
+            problems.append(
+                {"pointer": f"/overrides/{part}/{field}", "detail": gettext("must be a whole number")}
+            )
             continue
         found.setdefault(part, {})[field] = int(raw)
     if problems:
-        raise ValidationFailed("Some sizes are no whole numbers.", errors=problems)
+        raise ValidationFailed(gettext("Some sizes are no whole numbers."), errors=problems)
     return found
 
 
@@ -164,7 +177,7 @@ def tenant_review(request: HttpRequest, principal: Principal, draft_id: UUID) ->
         "currency": plan.rate_card["currency"],
         "sizes": [
             {
-                "label": label,
+                "label": gettext(label),
                 "unit": unit,
                 "value": sizes[part][field],
                 "usual": usual[part][field],
@@ -180,7 +193,7 @@ def tenant_review(request: HttpRequest, principal: Principal, draft_id: UUID) ->
         "portal/tenant_review.html",
         context,
         section="tenants",
-        crumbs=_crumbs("Review"),
+        crumbs=_crumbs(gettext("Review")),
     )
 
 
@@ -204,7 +217,11 @@ def _draft_context(principal: Principal, draft_id: UUID) -> dict[str, Any]:
 
 
 def _crumbs(last: str) -> tuple[tuple[str, str], ...]:
-    return (("Tenants", reverse("portal:tenants")), ("New tenant", reverse("portal:tenant-new")), (last, ""))
+    return (
+        (gettext("Tenants"), reverse("portal:tenants")),
+        (gettext("New tenant"), reverse("portal:tenant-new")),
+        (last, ""),
+    )
 
 
 def _form(
@@ -224,7 +241,9 @@ def _form(
             {"plan": plan, "gets": plan_gets(plan), "base_fee": plan.rate_card["base_fee"]}
             for plan in plans().values()
         ],
-        "targets": [(key, target.name, target.description) for key, target in targets_offered().items()],
+        "targets": [
+            (key, target.name, spoken(target.description)) for key, target in targets_offered().items()
+        ],
         "regions": [
             (region, key, target.name)
             for key, target in targets_offered().items()
@@ -233,7 +252,7 @@ def _form(
         "sizes": [
             {
                 "name": f"{part}_{field}",
-                "label": label,
+                "label": gettext(label),
                 "unit": unit,
                 "value": values.get(f"{part}_{field}", ""),
                 "error": errors.get(f"{part}_{field}", ""),
@@ -242,7 +261,7 @@ def _form(
         ],
         "sizes_given": any(values.get(f"{part}_{field}") for part, field, _, _ in SIZES),
     }
-    crumbs = (("Tenants", reverse("portal:tenants")), ("New tenant", ""))
+    crumbs = ((gettext("Tenants"), reverse("portal:tenants")), (gettext("New tenant"), ""))
     return show(
         request,
         principal,

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from contracts.plan_document import assessment_representation, cost_representation
 from controlplane.accounts import roles
@@ -13,7 +14,11 @@ from controlplane.accounts.access import Principal, access_require
 from controlplane.core import clock
 from controlplane.core.errors import NotFound
 from controlplane.operations import states
-from controlplane.operations.approvals import operation_approve, operation_reject
+from controlplane.operations.approvals import (
+    another_approves,
+    operation_approve,
+    operation_reject,
+)
 from controlplane.operations.estimates import operation_pace
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import (
@@ -29,7 +34,7 @@ from controlplane.portal.listing import chosen, page_of
 from controlplane.portal.pages import abilities, act, page, show
 from controlplane.portal.plan_table import plan_table
 from controlplane.portal.timeline import timeline_of
-from controlplane.portal.words import KIND_TITLES
+from controlplane.portal.words import kind_text
 
 #: More than any operation of a few hundred resources writes; the log links to the API for the rest.
 EVENTS_SHOWN = 4000
@@ -59,21 +64,21 @@ def operations(request: HttpRequest, principal: Principal) -> HttpResponse:
         "portal/operations.html",
         context,
         section="operations",
-        crumbs=(("Operations", ""),),
+        crumbs=((gettext("Operations"), ""),),
     )
 
 
 @page(roles.OPERATIONS_READ)
 def operation(request: HttpRequest, principal: Principal, operation_id: UUID) -> HttpResponse:
     found = operation_get(principal=principal, operation_id=operation_id)
-    title = f"{KIND_TITLES.get(found.kind, found.kind)} {found.tenant.slug}"
+    title = f"{kind_text(found.kind)} {found.tenant.slug}"
     return show(
         request,
         principal,
         "portal/operation.html",
         live_context(principal, found, cursor=0),
         section="operations",
-        crumbs=(("Operations", reverse("portal:operations")), (title, "")),
+        crumbs=((gettext("Operations"), reverse("portal:operations")), (title, "")),
     )
 
 
@@ -131,6 +136,7 @@ def live_context(principal: Principal, operation: Operation, *, cursor: int) -> 
         "cursor": timeline.cursor,
         "queueing": operation_queueing(operation=operation),
         "judgement": {"cost": cost_representation(operation.assessment), **judged},
+        "another_decides": another_approves(operation=operation, actor=principal.actor),
         "is_open": operation.state in states.OPEN,
         "is_running": operation.state in states.RUNNING,
         "cancelable": cancelable,
@@ -172,7 +178,7 @@ def operation_verb(request: HttpRequest, principal: Principal, operation_id: UUI
             case "retry":
                 operation_retry(operation=found, actor=actor, now=now)
             case _:
-                raise NotFound("An operation has no such verb.")
+                raise NotFound(gettext("An operation has no such verb."))
         return here
 
     return act(request, principal, back=here, work=work)

@@ -9,6 +9,7 @@ import structlog
 from django.core.cache import cache
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 
 from billing.attention import SHOWN as CHORES_SHOWN
 from billing.attention import budgets_reached, chores_open
@@ -68,7 +69,12 @@ def overview(request: HttpRequest, principal: Principal) -> HttpResponse:
         **(_money(request, principal, books, now) if bills else {}),
     }
     return show(
-        request, principal, "portal/overview.html", context, section="overview", crumbs=(("Overview", ""),)
+        request,
+        principal,
+        "portal/overview.html",
+        context,
+        section="overview",
+        crumbs=((gettext("Overview"), ""),),
     )
 
 

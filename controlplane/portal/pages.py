@@ -11,7 +11,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_allows, access_require
@@ -23,6 +23,7 @@ from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
 from controlplane.core.failures import failure_response
 from controlplane.operations import states as operation_states
 from controlplane.operations.selectors import operations_visible
+from controlplane.portal.spoken import refusal, spoken
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,13 +57,15 @@ def page(
                         "You belong to no team yet.", hint="Ask an owner to add you to theirs."
                     )
                 if request.method not in methods:
-                    raise NotFound("There is nothing here to read.", hint="Go back and use the form.")
+                    raise NotFound(
+                        gettext("There is nothing here to read."), hint=gettext("Go back and use the form.")
+                    )
                 _no_nul(request)
                 access_require(principal, scope)
                 response = view(request, principal, *args, **kwargs)
             except FreeholdError as error:
                 if isinstance(error, NotFound):  # its hint speaks to callers of the API
-                    error.hint = "Check the address, or search the tenants you can see."
+                    error.hint = gettext("Check the address, or search the tenants you can see.")
                 response = failure(request, error)
             # Pages show one team's data: no shared cache may keep them, nor a browser after sign-out.
             response.headers.setdefault("Cache-Control", "no-store")
@@ -81,7 +84,8 @@ def _customer_answer(request: HttpRequest) -> HttpResponse:
     response = failure(
         request,
         NotFound(
-            _("There is nothing at this address for you."), hint=_("Your own pages begin at /customer/.")
+            gettext("There is nothing at this address for you."),
+            hint=gettext("Your own pages begin at /customer/."),
         ),
     )
     response.headers["Cache-Control"] = "no-store"
@@ -91,12 +95,17 @@ def _customer_answer(request: HttpRequest) -> HttpResponse:
 def _no_nul(request: HttpRequest) -> None:
     # Postgres cannot store NUL in text, and nothing that we name has one.
     if "%00" in request.get_full_path() or any("\x00" in value for value in request.POST.values()):
-        raise NotFound("There is nothing at this address.")
+        raise NotFound(gettext("There is nothing at this address."))
 
 
 def failure(request: HttpRequest, error: FreeholdError) -> HttpResponse:
     return failure_response(
-        request, status=error.status, code=error.code, title=error.title, detail=error.detail, hint=error.hint
+        request,
+        status=error.status,
+        code=error.code,
+        title=spoken(error.title),
+        detail=spoken(error.detail),
+        hint=spoken(error.hint),
     )
 
 
@@ -182,11 +191,13 @@ def once_shown(
     except FreeholdError as error:
         if refused is not None:
             return refused(error)
-        messages.error(request, f"{error.detail} {error.hint}".strip())
+        messages.error(request, refusal(error))
         return HttpResponseRedirect(back)
     if made:
         return made[0]
-    messages.error(request, _("This was shown once and is not stored. If it was not copied, make a new one."))
+    messages.error(
+        request, gettext("This was shown once and is not stored. If it was not copied, make a new one.")
+    )
     return response
 
 
@@ -197,5 +208,5 @@ def act(request: HttpRequest, principal: Principal, *, back: str, work: Callable
     except (NotFound, PermissionDenied):
         raise
     except FreeholdError as error:
-        messages.error(request, f"{error.detail} {error.hint}".strip())
+        messages.error(request, refusal(error))
         return HttpResponseRedirect(back)

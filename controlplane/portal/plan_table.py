@@ -4,19 +4,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.utils.translation import gettext, gettext_noop
+
 from contracts.plan_document import resources_representation
 from contracts.planned import STATEFUL_RULE
 
 _SIGNS: Final = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
 _KINDS: Final = {
-    "add": "added",
-    "add-replace": "added, replaces the resource",
-    "delete": "removed",
-    "delete-replace": "removed, replaces the resource",
-    "update": "changed",
-    "update-replace": "changed, replaces the resource",
+    "add": gettext_noop("added"),
+    "add-replace": gettext_noop("added, replaces the resource"),
+    "delete": gettext_noop("removed"),
+    "delete-replace": gettext_noop("removed, replaces the resource"),
+    "update": gettext_noop("changed"),
+    "update-replace": gettext_noop("changed, replaces the resource"),
 }
-_HIDDEN: Final = "value hidden"
+_HIDDEN: Final = gettext_noop("value hidden")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def plan_table(
 
 
 def _change(diff: Mapping[str, Any]) -> PropertyChange:
-    words = _KINDS.get(diff["kind"], diff["kind"])
+    words = gettext(_KINDS[diff["kind"]]) if diff["kind"] in _KINDS else diff["kind"]
     if diff.get("secret"):
-        words = f"{words}, {_HIDDEN}"
+        words = f"{words}, {gettext(_HIDDEN)}"
     return PropertyChange(diff["path"], words, diff["kind"].endswith("-replace"))

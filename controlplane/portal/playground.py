@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
@@ -20,6 +21,7 @@ from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
 from controlplane.portal.agents import run_row
 from controlplane.portal.pages import act, once, page
 from controlplane.portal.run_causes import run_cause
+from controlplane.portal.spoken import spoken
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.runtime_activity import ACTIVE, run_course, runtime_info
@@ -33,7 +35,13 @@ MESSAGES_SHOWN: Final = 200
 _GAP: Final = "..."
 _CHOICE_MAX: Final = 100
 _CHOICES: Final = 6
-_ROLES: Final = {"human": "You", "ai": "", "AIMessageChunk": "", "tool": "Tool", "system": "System"}
+_ROLES: Final = {
+    "human": gettext_noop("You"),
+    "ai": "",
+    "AIMessageChunk": "",
+    "tool": gettext_noop("Tool"),
+    "system": gettext_noop("System"),
+}
 
 
 @page(roles.TENANTS_WRITE)
@@ -54,11 +62,17 @@ def playground(request: HttpRequest, principal: Principal, slug: str) -> HttpRes
     except PermissionDenied:
         raise
     except NotFound:
-        raise NotFound("There is no such conversation of yours.") from None
+        raise NotFound(gettext("There is no such conversation of yours.")) from None
     except FreeholdError as error:
         context["trouble"] = error
     return tenant_frame(
-        request, principal, "portal/playground.html", found, context, tab="tenant-agents", leaf="Playground"
+        request,
+        principal,
+        "portal/playground.html",
+        found,
+        context,
+        tab="tenant-agents",
+        leaf=gettext("Playground"),
     )
 
 
@@ -83,7 +97,7 @@ def playground_say(request: HttpRequest, principal: Principal, slug: str) -> Htt
     if request.headers.get("Accept", "").startswith("application/json"):
         once(request, principal, work)
         if not begun:  # a repetition: the first answer has said it
-            raise NotFound("This message was sent already.", hint="Reload the page.")
+            raise NotFound(gettext("This message was sent already."), hint=gettext("Reload the page."))
         thread, run = begun[0]
         stream = reverse("portal:playground-stream", args=[found.slug, thread, run])
         return JsonResponse(
@@ -104,14 +118,14 @@ def playground_stop(request: HttpRequest, principal: Principal, slug: str) -> Ht
     posted = request.POST
     thread_id, run_id = _uuid(posted.get("thread")), _uuid(posted.get("run"))
     if thread_id is None or run_id is None:
-        raise NotFound("There is no such run of yours.")
+        raise NotFound(gettext("There is no such run of yours."))
     back = place(found, agent=posted.get("agent", "")[:100], thread=str(thread_id), run=str(run_id), wait="1")
 
     def work() -> str:
         try:
             run_stop(principal=principal, tenant=found, thread_id=thread_id, run_id=run_id, now=clock.now())
         except NotFound:
-            messages.info(request, "That run is over already.")
+            messages.info(request, gettext("That run is over already."))
         return back
 
     return act(request, principal, back=back, work=work)
@@ -185,7 +199,13 @@ def message_shown(message: Any) -> dict[str, str] | None:
     if not text and not calls:
         return None
     key = str(message.get("id") or "")
-    return {"id": key, "role": role, "who": _ROLES.get(role, role), "text": text[:SHOWN_MAX], "calls": calls}
+    return {
+        "id": key,
+        "role": role,
+        "who": spoken(_ROLES.get(role, role)),
+        "text": text[:SHOWN_MAX],
+        "calls": calls,
+    }
 
 
 def content_text(content: Any) -> str:

@@ -18,6 +18,7 @@ from uuid import UUID
 import httpx
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.utils.translation import get_language, gettext, override
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import access_require
@@ -52,7 +53,12 @@ async def playground_stream(
         return await sync_to_async(failure)(request, error)
     after = request.headers.get("Last-Event-ID", "")
     response = StreamingHttpResponse(
-        _events(client, f"/threads/{thread_id}/runs/{run_id}/stream", after if after.isdigit() else ""),
+        _events(
+            client,
+            f"/threads/{thread_id}/runs/{run_id}/stream",
+            after if after.isdigit() else "",
+            get_language() or "en",
+        ),
         content_type="text/event-stream",
     )
     response.headers["Cache-Control"] = "no-store"
@@ -68,9 +74,11 @@ def _open(request: HttpRequest, slug: str) -> RuntimeClient:
         if principal is None and isinstance(user, User):
             raise PermissionDenied("You belong to no team whose tenants these are.")
         if principal is None:
-            raise NotAuthenticated("Nobody is signed in.", hint="Sign in, then load the page again.")
+            raise NotAuthenticated(
+                gettext("Nobody is signed in."), hint=gettext("Sign in, then load the page again.")
+            )
         if request.method != "GET":
-            raise NotFound("There is nothing here but to read.")
+            raise NotFound(gettext("There is nothing here but to read."))
         access_require(principal, roles.TENANTS_WRITE)
         tenant = tenant_get(principal=principal, slug=slug)
         return own_client(principal=principal, tenant=tenant, now=clock.now())
@@ -79,7 +87,7 @@ def _open(request: HttpRequest, slug: str) -> RuntimeClient:
         connection_give_back()
 
 
-async def _events(client: RuntimeClient, path: str, after: str) -> AsyncIterator[bytes]:
+async def _events(client: RuntimeClient, path: str, after: str, language: str) -> AsyncIterator[bytes]:
     ends = time.monotonic() + STREAM_S
     headers = {**client.headers, **({"Last-Event-ID": after} if after else {})}
     bounds = httpx.Timeout(CONNECT_S, read=SILENCE_S)
@@ -90,7 +98,10 @@ async def _events(client: RuntimeClient, path: str, after: str) -> AsyncIterator
             http.stream("GET", client.url(path), headers=headers) as answer,
         ):
             if answer.status_code != 200:
-                yield _gone(answer.status_code)
+                # The language of a request ends with its view, and the stream goes on after it.
+                with override(language):
+                    gone = _gone(answer.status_code)
+                yield gone
                 return
             async for event in _shortened(answer):
                 yield event
@@ -102,8 +113,12 @@ async def _events(client: RuntimeClient, path: str, after: str) -> AsyncIterator
 
 
 def _gone(status: int) -> bytes:
-    detail = "There is no such run of yours." if status == 404 else f"The runtime answered with {status}."
-    return frame("gone", {"title": "This run cannot be followed", "detail": detail})
+    detail = (
+        gettext("There is no such run of yours.")
+        if status == 404
+        else gettext("The runtime answered with %(status)d.") % {"status": status}
+    )
+    return frame("gone", {"title": gettext("This run cannot be followed"), "detail": detail})
 
 
 async def _shortened(answer: httpx.Response) -> AsyncIterator[bytes]:

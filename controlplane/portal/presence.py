@@ -7,6 +7,7 @@ from allauth.account.authentication import get_authentication_records
 from allauth.account.internal.flows.reauthentication import reauthenticate_by_password
 from allauth.core import ratelimit
 from django.http import HttpRequest
+from django.utils.translation import gettext, gettext_noop
 
 from controlplane.accounts.models import User
 from controlplane.core import clock
@@ -20,7 +21,7 @@ FIELD: Final = "password"
 class TooManyTries(FreeholdError):
     status = 429
     code = "rate_limited"
-    title = "Too many tries"
+    title = gettext_noop("Too many tries")
 
 
 def presence_is_recent(request: HttpRequest) -> bool:
@@ -37,9 +38,11 @@ def presence_demand(request: HttpRequest) -> None:
         return
     given = request.POST.get(FIELD, "")
     if not given:
-        raise ValidationFailed.of(FIELD, "Your sign-in is a while ago: type your password.")
+        raise ValidationFailed.of(FIELD, gettext("Your sign-in is a while ago: type your password."))
     if not ratelimit.consume(request, action="reauthenticate", user=request.user):
-        raise TooManyTries("That was tried too often.", hint="Wait a minute, then try again.")
+        raise TooManyTries(
+            gettext("That was tried too often."), hint=gettext("Wait a minute, then try again.")
+        )
     if not isinstance(request.user, User) or not request.user.check_password(given):
-        raise ValidationFailed.of(FIELD, "That is not your password.")
+        raise ValidationFailed.of(FIELD, gettext("That is not your password."))
     reauthenticate_by_password(request)

@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from billing.reports.links import (
     DEFAULT_DAYS,
@@ -31,7 +31,9 @@ from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_allows, access_require, access_require_team
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
+from controlplane.portal.figures import day_text
 from controlplane.portal.pages import act, page
+from controlplane.portal.spoken import refusal
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.selectors import tenant_get
@@ -49,9 +51,9 @@ SCOPES: Final = {
     ALL: gettext_lazy("usage, invoices, health and agents"),
 }
 DONE: Final = {
-    "pause": "The schedule is paused; times that pass meanwhile are not caught up on.",
-    "resume": "The schedule goes on with its next time.",
-    "delete": "The schedule is deleted.",
+    "pause": gettext_noop("The schedule is paused; times that pass meanwhile are not caught up on."),
+    "resume": gettext_noop("The schedule goes on with its next time."),
+    "delete": gettext_noop("The schedule is deleted."),
 }
 
 
@@ -93,7 +95,8 @@ def schedule_new(request: HttpRequest, principal: Principal, slug: str | None = 
             now=clock.now(),
             secret_bytes=secrets.token_bytes(SECRET_BYTES),
         )
-        messages.success(request, f"The report is sent next on {made.next_at:%d %b %Y, %H:%M} UTC.")
+        at = f"{day_text(made.next_at)}, {made.next_at:%H:%M} UTC"
+        messages.success(request, gettext("The report is sent next on %(moment)s.") % {"moment": at})
         return _url(tenant)
 
     return act(request, principal, back=_url(tenant), work=work)
@@ -106,7 +109,7 @@ def schedule_verb(
     tenant = _whose(principal, slug)
     schedule = _schedules(principal, tenant).filter(pk=schedule_id).first()
     if schedule is None or verb not in VERBS:
-        raise NotFound("There is no such schedule.")
+        raise NotFound(gettext("There is no such schedule."))
     access_require(principal, roles.BILLING_WRITE)
 
     def work() -> str:
@@ -121,7 +124,7 @@ def schedule_verb(
                 now=now,
                 secret_bytes=secrets.token_bytes(SECRET_BYTES),
             )
-        messages.success(request, DONE[verb])
+        messages.success(request, gettext(DONE[verb]))
         return _url(tenant)
 
     return act(request, principal, back=_url(tenant), work=work)
@@ -149,7 +152,7 @@ def link_new(request: HttpRequest, principal: Principal, slug: str) -> HttpRespo
     except (NotFound, PermissionDenied):
         raise
     except FreeholdError as error:
-        messages.error(request, f"{error.detail} {error.hint}".strip())
+        messages.error(request, refusal(error))
         return HttpResponseRedirect(_url(tenant))
     context = {
         "link": link,
@@ -167,12 +170,12 @@ def link_revoke(request: HttpRequest, principal: Principal, slug: str, link_id: 
     tenant = tenant_get(principal=principal, slug=slug)
     link = report_links_of(tenant_id=tenant.id).filter(pk=link_id).first()
     if link is None:
-        raise NotFound("There is no such link.")
+        raise NotFound(gettext("There is no such link."))
     access_require(principal, roles.BILLING_WRITE)
 
     def work() -> str:
         report_link_revoke(link=link, actor=principal.actor, now=clock.now())
-        messages.success(request, "The link is revoked: whoever opens it is refused from now on.")
+        messages.success(request, gettext("The link is revoked: whoever opens it is refused from now on."))
         return _url(tenant)
 
     return act(request, principal, back=_url(tenant), work=work)

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from controlplane.portal.spoken import spoken
+
 #: code -> (cause, next step)
 _CAUSES: Final[dict[str, tuple[str, str]]] = {
     "worker_lost": (
@@ -44,7 +46,10 @@ _OTHER: Final = (
     "The agent's own code, or a tool of it, raised this error.",
     "Look at the last calls in its trace. The message is part of its content, for those who may read that.",
 )
+#: Every cause and step there is.
+RUN_CAUSES: Final = (*_CAUSES.values(), _OTHER)
 
 
 def run_cause(code: str) -> tuple[str, str]:
-    return _CAUSES.get(code, _OTHER)
+    cause, step = _CAUSES.get(code, _OTHER)
+    return spoken(cause), spoken(step)

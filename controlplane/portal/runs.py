@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
@@ -87,7 +88,7 @@ def _run(
         context["trouble"] = error
     return tenant_frame(
         request, principal, "portal/tenant_run.html", tenant, context, tab="tenant-agents",
-        leaf=f"Run {str(run_id)[:8]}",
+        leaf=gettext("Run %(id)s") % {"id": str(run_id)[:8]},
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require
@@ -80,8 +81,12 @@ def tenant_protection(request: HttpRequest, principal: Principal, slug: str) -> 
         tenant_update(
             principal=principal, tenant=tenant, changes={"deletion_protection": wanted}, now=clock.now()
         )
-        said = "is now protected against deletion" if wanted else "may now be deleted"
-        messages.success(request, f"{tenant.slug} {said}.")
+        said = (
+            gettext("%(slug)s is now protected against deletion.")
+            if wanted
+            else gettext("%(slug)s may now be deleted.")
+        )
+        messages.success(request, said % {"slug": tenant.slug})
         return _settings_url(tenant)
 
     return act(request, principal, back=_settings_url(tenant), work=work)
@@ -91,9 +96,9 @@ def tenant_protection(request: HttpRequest, principal: Principal, slug: str) -> 
 def tenant_operation_new(request: HttpRequest, principal: Principal, slug: str, verb: str) -> HttpResponse:
     tenant = _writable(principal, slug)
     if verb not in states.VERBS:
-        raise NotFound("There is no such operation.")
+        raise NotFound(gettext("There is no such operation."))
     if verb == "suspend" and request.POST.get("confirm") != "on":
-        error = "Tick the box: the tenant's agents stop answering."
+        error = gettext("Tick the box: the tenant's agents stop answering.")
         return _settings(request, principal, tenant, suspend_error=error, status=422)
 
     def work() -> str:
@@ -116,9 +121,8 @@ def tenant_remove(request: HttpRequest, principal: Principal, slug: str) -> Http
     """Deletes when the slug was typed out by somebody who signed in lately, else shows the form again."""
     tenant = _writable(principal, slug)
     if request.POST.get("confirm", "").strip() != tenant.slug:
-        return _settings(
-            request, principal, tenant, confirm_error=f"Type {tenant.slug} to confirm.", status=422
-        )
+        error = gettext("Type %(slug)s to confirm.") % {"slug": tenant.slug}
+        return _settings(request, principal, tenant, confirm_error=error, status=422)
     try:
         presence_demand(request)
     except ValidationFailed as error:

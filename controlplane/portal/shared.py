@@ -9,6 +9,7 @@ import structlog
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_safe
 
 from billing.reports.links import SHOWS, report_link_follow
@@ -29,7 +30,7 @@ _MINUTE_S: Final = 60
 class TooMany(FreeholdError):
     status = 429
     code = "rate_limited"
-    title = "Too many requests"
+    title = gettext_noop("Too many requests")
 
 
 def shared(page: str, view: CustomerPage) -> Callable[..., HttpResponse]:
@@ -46,7 +47,7 @@ def shared(page: str, view: CustomerPage) -> Callable[..., HttpResponse]:
             visitor_require(visitor, page)
             response = view(request, visitor, **kwargs)
         except ValidationFailed as error:
-            response = failure(request, NotFound("There is no report for that.", hint=error.detail))
+            response = failure(request, NotFound(gettext("There is no report for that."), hint=error.detail))
         except FreeholdError as error:
             response = failure(request, error)
             if isinstance(error, TooMany):
@@ -84,5 +85,6 @@ def _count(link: ReportLink, now: datetime) -> None:
         return
     if used > LIMIT:
         raise TooMany(
-            f"This link was read {LIMIT} times within a minute.", hint="Wait a minute, then load it again."
+            gettext("This link was read %(number)d times within a minute.") % {"number": LIMIT},
+            hint=gettext("Wait a minute, then load it again."),
         )

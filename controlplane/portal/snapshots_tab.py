@@ -5,6 +5,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require
@@ -73,9 +74,8 @@ def snapshot_restore(
     """Restores when the slug was typed out, else shows the list again."""
     tenant = _operable(principal, slug)
     if request.POST.get("confirm", "").strip() != tenant.slug:
-        return _listed(
-            request, principal, tenant, error=f"Type {tenant.slug} to confirm the restore.", status=422
-        )
+        error = gettext("Type %(slug)s to confirm the restore.") % {"slug": tenant.slug}
+        return _listed(request, principal, tenant, error=error, status=422)
 
     def work() -> str:
         operation = tenant_restore(
@@ -94,7 +94,7 @@ def snapshot_remove(request: HttpRequest, principal: Principal, slug: str, snaps
 
     def work() -> str:
         snapshot_delete(principal=principal, snapshot=snapshot, now=clock.now())
-        messages.success(request, "The snapshot is deleted.")
+        messages.success(request, gettext("The snapshot is deleted."))
         return _url(tenant)
 
     return act(request, principal, back=_url(tenant), work=work)

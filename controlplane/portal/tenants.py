@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop
 
 from billing.metering.selectors import tenant_ran
 from billing.reports.sheet import cell_safe
@@ -31,13 +32,13 @@ SORTS = {
     "created": "created_at",
 }
 COLUMNS = (
-    Column("Tenant", "name", narrow=False),
-    Column("Lifecycle", "lifecycle", narrow=False),
-    Column("Health", "health"),
-    Column("Billing"),
-    Column("Plan", "plan"),
-    Column("Target", "target"),
-    Column("Created", "created", numeric=True),
+    Column(gettext_noop("Tenant"), "name", narrow=False),
+    Column(gettext_noop("Lifecycle"), "lifecycle", narrow=False),
+    Column(gettext_noop("Health"), "health"),
+    Column(gettext_noop("Billing")),
+    Column(gettext_noop("Plan"), "plan"),
+    Column(gettext_noop("Target"), "target"),
+    Column(gettext_noop("Created"), "created", numeric=True),
 )
 FILE_COLUMNS = (
     "slug", "name", "plan", "target", "region", "lifecycle", "health", "billing", "contact_email", "created_at",
@@ -47,16 +48,16 @@ FILE_ROWS = 50_000
 IN_PROGRESS = (states.REQUESTED, states.PROVISIONING, states.DEPROVISIONING)
 #: (name in the URL, title); each is a page of its own
 TABS = (
-    ("tenant", "Summary"),
-    ("tenant-resources", "Resources"),
-    ("tenant-agents", "Agents"),
-    ("tenant-operations", "Operations"),
-    ("tenant-snapshots", "Snapshots"),
-    ("tenant-usage", "Usage"),
-    ("tenant-budgets", "Budgets"),
-    ("tenant-cost", "Cost"),
-    ("tenant-billing", "Billing"),
-    ("tenant-settings", "Settings"),
+    ("tenant", gettext_noop("Summary")),
+    ("tenant-resources", gettext_noop("Resources")),
+    ("tenant-agents", gettext_noop("Agents")),
+    ("tenant-operations", gettext_noop("Operations")),
+    ("tenant-snapshots", gettext_noop("Snapshots")),
+    ("tenant-usage", gettext_noop("Usage")),
+    ("tenant-budgets", gettext_noop("Budgets")),
+    ("tenant-cost", gettext_noop("Cost")),
+    ("tenant-billing", gettext_noop("Billing")),
+    ("tenant-settings", gettext_noop("Settings")),
 )
 #: With LangGraph's own client; the agent is the example that every runtime ships with.
 SNIPPET_PYTHON = """\
@@ -119,7 +120,12 @@ def tenants(request: HttpRequest, principal: Principal) -> HttpResponse:
         "plans": plans().values(),
     }
     return show(
-        request, principal, "portal/tenants.html", context, section="tenants", crumbs=(("Tenants", ""),)
+        request,
+        principal,
+        "portal/tenants.html",
+        context,
+        section="tenants",
+        crumbs=((gettext("Tenants"), ""),),
     )
 
 
@@ -152,17 +158,17 @@ def tenant_frame(
 ) -> HttpResponse:
     """One tab of a tenant under the header all of them share; `leaf` names a page below the tab."""
     plan = plans().get(tenant.plan)
-    title = dict(TABS)[tab]
+    title = gettext(dict(TABS)[tab])
     ends = ((title, reverse(f"portal:{tab}", args=[tenant.slug])), (leaf, "")) if leaf else ((title, ""),)
     summary = tab == "tenant" and not leaf
     tenant_crumb = (tenant.name, "" if summary else reverse("portal:tenant", args=[tenant.slug]))
-    crumbs = (("Tenants", reverse("portal:tenants")), tenant_crumb)
+    crumbs = ((gettext("Tenants"), reverse("portal:tenants")), tenant_crumb)
     frame = {
         "tenant": tenant,
         "plan": plan,
         "tab": tab,
         "tabs": [
-            {"key": key, "title": text, "url": reverse(f"portal:{key}", args=[tenant.slug])}
+            {"key": key, "title": gettext(text), "url": reverse(f"portal:{key}", args=[tenant.slug])}
             for key, text in TABS
         ],
         "running": Operation.objects.filter(tenant=tenant, state__in=operation_states.OPEN)

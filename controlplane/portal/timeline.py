@@ -1,32 +1,36 @@
-"""The timeline of an operation as people read it: resources with their latest state, and log lines. Pure."""
+"""The timeline of an operation as people read it: resources with their latest state, and log lines. Events in, text
+in the language of the page out."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from django.utils.translation import gettext, gettext_noop, pgettext
+
 from controlplane.operations import states
 from controlplane.portal.figures import elapsed_text
+from controlplane.portal.spoken import spoken
 from controlplane.portal.words import word_text
 
 _OP_SIGNS: Final = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
 _PAST: Final = {
-    "create": "created",
-    "update": "updated",
-    "replace": "replaced",
-    "delete": "deleted",
-    "same": "unchanged",
-    "read": "read",
-    "refresh": "refreshed",
+    "create": gettext_noop("created"),
+    "update": gettext_noop("updated"),
+    "replace": gettext_noop("replaced"),
+    "delete": gettext_noop("deleted"),
+    "same": gettext_noop("unchanged"),
+    "read": gettext_noop("read"),
+    "refresh": gettext_noop("refreshed"),
 }
 _PRESENT: Final = {
-    "create": "creating",
-    "update": "updating",
-    "replace": "replacing",
-    "delete": "deleting",
-    "same": "checking",
-    "read": "reading",
-    "refresh": "refreshing",
+    "create": gettext_noop("creating"),
+    "update": gettext_noop("updating"),
+    "replace": gettext_noop("replacing"),
+    "delete": gettext_noop("deleting"),
+    "same": gettext_noop("checking"),
+    "read": gettext_noop("reading"),
+    "refresh": gettext_noop("refreshing"),
 }
 _SEVERITY_TONE: Final = {"error": "error", "warning": "warning"}
 _END_TONE: Final = {states.SUCCEEDED: "good", states.FAILED: "error", states.CANCELED: "warning"}
@@ -55,12 +59,12 @@ class Resource:
     @property
     def words(self) -> str:
         if self.state == "planned":
-            return "unchanged" if self.op == "same" else f"to {self.op}"
+            return gettext("unchanged") if self.op == "same" else _ahead(self.op)
         if self.state == "started":
-            return _PRESENT.get(self.op, self.op)
+            return spoken(_PRESENT.get(self.op, self.op))
         if self.state == "failed":
-            return f"{self.op} failed"
-        return _PAST.get(self.op, self.op)
+            return gettext("%(op)s failed") % {"op": word_text(self.op)}
+        return spoken(_PAST.get(self.op, self.op))
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,9 @@ def _line(kind: str, data: Mapping[str, Any], resources: Mapping[str, Resource])
         case "step":
             state = str(data.get("state", ""))
             detail = f": {data['detail']}" if data.get("detail") else ""
-            verb = "begins" if state == states.STEP_RUNNING else word_text(state)
-            return f"Step {data.get('name', '')} {verb}{detail}", _SEVERITY_TONE.get(state, "")
+            verb = gettext("begins") if state == states.STEP_RUNNING else word_text(state)
+            said = gettext("Step %(name)s %(verb)s") % {"name": data.get("name", ""), "verb": verb}
+            return f"{said}{detail}", _SEVERITY_TONE.get(state, "")
         case "resource":
             return _resource_line(data, resources)
         case "diagnostic":
@@ -135,25 +140,29 @@ def _line(kind: str, data: Mapping[str, Any], resources: Mapping[str, Resource])
             return str(data.get("message", "")), _SEVERITY_TONE.get(severity, "")
         case "summary":
             parts = [
-                f"{data[key]} {key}" for key in ("create", "update", "replace", "delete") if data.get(key)
+                f"{data[key]} {word_text(key)}"
+                for key in ("create", "update", "replace", "delete")
+                if data.get(key)
             ]
-            phase = word_text(str(data.get("phase", "run"))).capitalize()
-            return f"{phase}: {', '.join(parts) or 'no changes'}", ""
+            phase = _capital(word_text(str(data.get("phase", "run"))))
+            return f"{phase}: {', '.join(parts) or gettext('no changes')}", ""
         case "cancel":
-            return f"Cancel requested by {str(data.get('by', '')).removeprefix('user:')}", "warning"
+            who = str(data.get("by", "")).removeprefix("user:")
+            return gettext("Cancel requested by %(who)s") % {"who": who}, "warning"
         case _:
             return str(data.get("message") or kind), ""
 
 
 def _state_line(data: Mapping[str, Any]) -> tuple[str, str]:
     state = str(data.get("state", ""))
-    text = word_text(state).capitalize()
+    text = _capital(word_text(state))
     if verb := data.get("verb"):
-        text += f": {verb} by {str(data.get('by', '')).removeprefix('user:')}"
+        who = str(data.get("by", "")).removeprefix("user:")
+        text += ": " + gettext("%(verb)s by %(who)s") % {"verb": word_text(str(verb)), "who": who}
     if int(data.get("attempt") or 1) > 1:
-        text += f" (attempt {data['attempt']})"
+        text += f" ({gettext('attempt %(number)s') % {'number': data['attempt']}})"
     if why := data.get("why") or data.get("reason"):
-        text += f". {why}"
+        text += f". {spoken(str(why))}"
     error = data.get("error")
     if isinstance(error, Mapping):
         text += f": {error.get('title', '')}"
@@ -165,15 +174,26 @@ def _resource_line(data: Mapping[str, Any], resources: Mapping[str, Resource]) -
     name = f"{data.get('name', '')} ({data.get('type', '')})"
     if data.get("phase") == "preview":
         # Only what would change is news; the table has the rest.
-        return ("", "") if state != "planned" or op in ("same", "read") else (f"would {op} {name}", "")
+        if state != "planned" or op in ("same", "read"):
+            return "", ""
+        return gettext("would %(op)s %(name)s") % {"op": word_text(op), "name": name}, ""
     if state == "started":
-        return ("", "") if op in ("same", "read") else (f"{_PRESENT.get(op, op)} {name}", "")
+        return ("", "") if op in ("same", "read") else (f"{spoken(_PRESENT.get(op, op))} {name}", "")
     if state == "failed":
-        return f"{op} failed: {name}", "error"
+        return gettext("%(op)s failed: %(name)s") % {"op": word_text(op), "name": name}, "error"
     if op in ("same", "read"):
         return "", ""
     resource = resources.get(str(data.get("urn", "")))
     took = ""
     if resource is not None and resource.started_at is not None and resource.finished_at is not None:
-        took = f" in {elapsed_text((resource.finished_at - resource.started_at).total_seconds())}"
-    return f"{_PAST.get(op, op)} {name}{took}", "good"
+        seconds = (resource.finished_at - resource.started_at).total_seconds()
+        took = " " + pgettext("duration", "in %(time)s") % {"time": elapsed_text(seconds)}
+    return f"{spoken(_PAST.get(op, op))} {name}{took}", "good"
+
+
+def _ahead(op: str) -> str:
+    return gettext("to %(op)s") % {"op": word_text(op)}
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

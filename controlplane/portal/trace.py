@@ -5,14 +5,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from django.utils.translation import gettext, gettext_noop
+
 from controlplane.portal.agents import moment
-from controlplane.portal.figures import elapsed_text
+from controlplane.portal.figures import elapsed_text, numeral
+from controlplane.portal.spoken import spoken
 
 #: Units of the drawing from the run's beginning to its end, and the least a bar takes so that it can be seen.
 WIDTH: Final = 1000
 _LEAST: Final = 4
 _MARKS: Final = 4
-_TITLES: Final = {"chat": "Model call", "embed": "Embedding", "tool": "Tool call"}
+_TITLES: Final = {
+    "chat": gettext_noop("Model call"),
+    "embed": gettext_noop("Embedding"),
+    "tool": gettext_noop("Tool call"),
+}
+_NOTES: Final = {
+    "intent": gettext_noop("no answer kept"),
+    "unknown": gettext_noop("nobody knows whether it took effect"),
+}
 _ICONS: Final = {
     "chat": "brain-circuit",
     "embed": "boxes",
@@ -84,7 +95,7 @@ def length_text(seconds: float) -> str:
     """`12 ms`, `1.25 s`, then as elsewhere: calls differ by less than lists of operations do."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.2f} s" if seconds < 10 else elapsed_text(seconds)
+    return numeral(f"{seconds:.2f} s") if seconds < 10 else elapsed_text(seconds)
 
 
 def trace_of(course: Mapping[str, Any], now: datetime) -> Trace:
@@ -109,16 +120,17 @@ def _span(kind: str, title: str, line: _Line, from_s: float, took_s: float | Non
 def _waiting(course: Mapping[str, Any], line: _Line) -> list[Span]:
     started = moment(course.get("started_at"))
     if started is None:
-        return [_span("wait", "Waits for a worker", line, 0.0, None, state="open")]
-    return [_span("wait", "Waited for a worker", line, 0.0, line.at(started))]
+        return [_span("wait", gettext("Waits for a worker"), line, 0.0, None, state="open")]
+    return [_span("wait", gettext("Waited for a worker"), line, 0.0, line.at(started))]
 
 
 def _attempts(course: Mapping[str, Any], line: _Line) -> list[Span]:
     found = []
     for row in course.get("attempts", [])[1:]:
         if (at := moment(row.get("begun_at"))) is not None:
-            note = "a worker took the run over, or it woke up"
-            found.append(_span("attempt", f"Attempt {row.get('attempt')}", line, line.at(at), 0.0, note=note))
+            note = gettext("a worker took the run over, or it woke up")
+            title = gettext("Attempt %(number)s") % {"number": row.get("attempt")}
+            found.append(_span("attempt", title, line, line.at(at), 0.0, note=note))
     return found
 
 
@@ -126,9 +138,10 @@ def _end(course: Mapping[str, Any], line: _Line) -> list[Span]:
     """How it came to its end, where that is no success."""
     found = []
     if code := course.get("error_code"):
-        found.append(_span("error", "Ended with", line, line.total_s, 0.0, name=str(code)))
+        found.append(_span("error", gettext("Ended with"), line, line.total_s, 0.0, name=str(code)))
     if course.get("waits_for_answer"):
-        found.append(_span("asks", "Asks a person", line, line.total_s, 0.0, note="and waits for the answer"))
+        note = gettext("and waits for the answer")
+        found.append(_span("asks", gettext("Asks a person"), line, line.total_s, 0.0, note=note))
     return found
 
 
@@ -142,12 +155,11 @@ def _call(call: Mapping[str, Any], line: _Line) -> Span | None:
     took = None if call.get("duration_ms") is None else int(call["duration_ms"]) / 1000
     tries = int(call.get("tries") or 1)
     return _span(
-        kind, _TITLES.get(kind, kind), line, line.at(at), took,
+        kind, spoken(_TITLES.get(kind, kind)), line, line.at(at), took,
         name=str(call.get("name", "")), place=str(call.get("place") or ""), state=state,
         tokens_in=sum(int(usage.get(part) or 0) for part in ("input", "cached_input", "cache_write"))
         if counted
         else None,
         tokens_out=sum(int(usage.get(part) or 0) for part in ("output", "reasoning")) if counted else None,
-        note={"intent": "no answer kept", "unknown": "nobody knows whether it took effect"}.get(state, "")
-        or (f"try {tries}" if tries > 1 else ""),
+        note=spoken(_NOTES.get(state, "")) or (gettext("try %(number)d") % {"number": tries} if tries > 1 else ""),
     )  # fmt: skip

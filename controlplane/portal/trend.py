@@ -6,9 +6,11 @@ from decimal import Decimal
 from math import ceil
 from typing import Final
 
+from django.utils.translation import gettext
+
 from billing.ledger.trend import MonthLine
 from controlplane.portal.chart import HEIGHT, WIDTH, axis_top
-from controlplane.portal.figures import compact_text, money_text
+from controlplane.portal.figures import compact_text, money_text, month_text
 
 YOf = Callable[[Decimal], float]
 _LINES: Final = 4
@@ -77,9 +79,14 @@ def trend_chart(lines: Sequence[MonthLine]) -> TrendChart:
                 ),
                 margin_x=round(left + pitch / 2, 2),
                 margin_y=y_of(line.margin),
-                label=f"{line.month:%b %Y}: revenue {money_text(line.revenue, currency)}, "
-                f"cost {money_text(line.cost, currency)}, margin {money_text(line.margin, currency)}",
-                name=f"{line.month:%b %Y}",
+                label=gettext("%(month)s: revenue %(revenue)s, cost %(cost)s, margin %(margin)s")
+                % {
+                    "month": month_text(line.month),
+                    "revenue": money_text(line.revenue, currency),
+                    "cost": money_text(line.cost, currency),
+                    "margin": money_text(line.margin, currency),
+                },
+                name=month_text(line.month),
             )
         )
     steps = [number * step for number in range(above, -below - 1, -1)]
@@ -91,7 +98,7 @@ def trend_chart(lines: Sequence[MonthLine]) -> TrendChart:
         grid=tuple(y_of(step) for step in steps),
         zero=y_of(Decimal(0)),
         margin=" ".join(f"{month.margin_x},{month.margin_y}" for month in months),
-        label=f"Revenue, cost and margin by month in {currency}",
+        label=gettext("Revenue, cost and margin by month in %(currency)s") % {"currency": currency},
     )
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext, gettext_noop
 
 from billing.metering.catalogue import METERS
 from billing.metering.selectors import fleet_usage_query
@@ -22,9 +23,9 @@ from controlplane.tenants.selectors import tenants_visible
 
 SORTS: Final = {name: name for name in ("tenant", "value")}
 COLUMNS: Final = (
-    Column("Tenant", "tenant", narrow=False),
-    Column("Used", "value", numeric=True, narrow=False),
-    Column("Share", numeric=True),
+    Column(gettext_noop("Tenant"), "tenant", narrow=False),
+    Column(gettext_noop("Used"), "value", numeric=True, narrow=False),
+    Column(gettext_noop("Share"), numeric=True),
 )
 
 
@@ -83,11 +84,13 @@ def usage(request: HttpRequest, principal: Principal) -> HttpResponse:
         "periods": months_since(min((each.created_at for each in everyone), default=now), now),
         "as_of": now,
         "tenants": tenants,
-        "page_title": "Usage",
-        "page_lead": "What all tenants used, by meter. A tenant's page says what it owes for it.",
+        "page_title": gettext("Usage"),
+        "page_lead": gettext("What all tenants used, by meter. A tenant's page says what it owes for it."),
         **reports_context(principal, None, now),
     }
-    return show(request, principal, "portal/usage.html", context, section="usage", crumbs=(("Usage", ""),))
+    return show(
+        request, principal, "portal/usage.html", context, section="usage", crumbs=((gettext("Usage"), ""),)
+    )
 
 
 def _row(tenant: Tenant, value: Decimal, total: Decimal | None) -> Row:

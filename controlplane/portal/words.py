@@ -1,11 +1,13 @@
 """How states look: a tone (colour) and an icon for each word of tenants/states.py and operations/states.py.
 
-The words themselves are shown as the API, the webhooks and the command line use them. Unknown is grey: it is
-not a failure.
+In English the words are those of the API, the webhooks and the command line; a badge's tooltip keeps them in every
+language. Unknown is grey: it is not a failure.
 """
 
 from dataclasses import dataclass
 from typing import Final
+
+from django.utils.translation import gettext, gettext_noop, pgettext
 
 from billing.invoicing import states as invoice_states
 from controlplane.operations import states as operation_states
@@ -132,28 +134,28 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
 
 #: What a kind of operation is called where it is a title.
 KIND_TITLES: Final[dict[str, str]] = {
-    operation_states.PROVISION: "Provision",
-    operation_states.UPDATE: "Update",
-    operation_states.PREVIEW: "Preview",
-    operation_states.REFRESH: "Refresh",
-    operation_states.SUSPEND: "Suspend",
-    operation_states.RESUME: "Resume",
-    operation_states.ROTATE_CREDENTIALS: "Rotate credentials",
-    operation_states.UPGRADE: "Upgrade",
-    operation_states.SNAPSHOT: "Snapshot",
-    operation_states.RESTORE: "Restore",
-    operation_states.DEPROVISION: "Delete",
+    operation_states.PROVISION: gettext_noop("Provision"),
+    operation_states.UPDATE: gettext_noop("Update"),
+    operation_states.PREVIEW: gettext_noop("Preview"),
+    operation_states.REFRESH: gettext_noop("Refresh"),
+    operation_states.SUSPEND: gettext_noop("Suspend"),
+    operation_states.RESUME: gettext_noop("Resume"),
+    operation_states.ROTATE_CREDENTIALS: gettext_noop("Rotate credentials"),
+    operation_states.UPGRADE: gettext_noop("Upgrade"),
+    operation_states.SNAPSHOT: gettext_noop("Snapshot"),
+    operation_states.RESTORE: gettext_noop("Restore"),
+    operation_states.DEPROVISION: gettext_noop("Delete"),
 }
 STEP_TITLES: Final[dict[str, str]] = {
-    operation_states.STEP_PLAN: "Plan the change",
-    operation_states.STEP_APPLY: "Apply it",
-    operation_states.STEP_RECORD: "Record what exists",
-    operation_states.STEP_VERIFY: "Verify from outside",
-    operation_states.STEP_CAPTURE: "Capture the data",
-    operation_states.STEP_CHECK: "Check the snapshot",
-    operation_states.STEP_RESTORE: "Put the data in place",
-    operation_states.STEP_SETTLE: "End the runtime, deliver its usage",
-    operation_states.STEP_SNAPSHOT: "Take and try a final snapshot",
+    operation_states.STEP_PLAN: gettext_noop("Plan the change"),
+    operation_states.STEP_APPLY: gettext_noop("Apply it"),
+    operation_states.STEP_RECORD: gettext_noop("Record what exists"),
+    operation_states.STEP_VERIFY: gettext_noop("Verify from outside"),
+    operation_states.STEP_CAPTURE: gettext_noop("Capture the data"),
+    operation_states.STEP_CHECK: gettext_noop("Check the snapshot"),
+    operation_states.STEP_RESTORE: gettext_noop("Put the data in place"),
+    operation_states.STEP_SETTLE: gettext_noop("End the runtime, deliver its usage"),
+    operation_states.STEP_SNAPSHOT: gettext_noop("Take and try a final snapshot"),
 }
 #: kind of a component -> its icon
 COMPONENT_ICONS: Final[dict[str, str]] = {
@@ -170,5 +172,13 @@ def look_of(axis: str, word: str) -> Look:
 
 
 def word_text(word: str) -> str:
-    """`awaiting_approval` as `awaiting approval`; the word stays the API's."""
-    return word.replace("_", " ")
+    """`awaiting_approval` as `awaiting approval`, in the page's language where spoken.py knows the word."""
+    return pgettext("word", word.replace("_", " "))
+
+
+def kind_text(kind: str) -> str:
+    return gettext(KIND_TITLES[kind]) if kind in KIND_TITLES else word_text(kind).capitalize()
+
+
+def step_text(name: str) -> str:
+    return gettext(STEP_TITLES[name]) if name in STEP_TITLES else word_text(name).capitalize()

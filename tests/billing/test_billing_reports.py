@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from pypdf import PdfReader
 
 from billing.invoicing.selectors import invoice_preview
-from billing.latin import latin
 from billing.metering.catalogue import METERS
 from billing.metering.selectors import meters_list, usage_query
 from billing.metering.spans import spans_reconcile
+from billing.paper.letters import known, shown
 from billing.period import period_parse
 from billing.rating.cards import RateCard
 from billing.reports.document import usage_report_pdf
@@ -224,12 +224,14 @@ def test_pdf_of_many_groups_and_huge_figures(db: None, empty_report: UsageReport
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_latin_always_fits_the_fonts(text: str) -> None:
-    assert latin(text).encode("latin-1").decode("latin-1").isprintable()
+def test_what_is_shown_is_always_in_the_typeface(text: str) -> None:
+    assert all(ord(character) in known() and character.isprintable() for character in shown(text))
 
 
-def test_latin_keeps_what_can_be_read() -> None:
-    assert latin("Łódź — “Äpfel” …") == 'Lódz - "Äpfel" ...'
+def test_letters_keep_what_can_be_read() -> None:
+    names = "Łódź — “Äpfel” … Ελλάς, Київ, Đặng €5"
+    assert shown(names) == names
+    assert shown("line\nbreak\u200b, 東京 and \ufb01ne") == "line break, ?? and fine"
 
 
 def test_meters_are_listed() -> None:

@@ -2,22 +2,17 @@
 
 import os
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from controlplane.accounts.models import User
-from embedded.ports import free_port
 from tests.support.people import PASSWORD, Person
+from tests.support.portal_server import PortalServer
 from tests.support.services import RunningPostgres
 
 ARGUMENTS = [
@@ -29,7 +24,6 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_S = 30
 
 
 @pytest.fixture(scope="session")
@@ -37,40 +31,15 @@ def portal_process(
     django_db_setup: None, postgres_server: RunningPostgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The server's address. It outlives single tests: their rows come and go under it."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "DATABASE_URL": postgres_server.url(str(settings.DATABASES["default"]["NAME"])),
-        "FREEHOLD_PORT": str(port),
-    }
-    log = tmp_path_factory.mktemp("portal") / "server.log"
-    command = [sys.executable, "-m", "uvicorn", "controlplane.config.asgi:application", "--port", str(port)]
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [*command, "--log-level", "warning", "--timeout-graceful-shutdown", "1"],
-            env=environment,
-            stdout=out,
-            stderr=out,
-            cwd=Path(__file__).resolve().parents[2],
-        )
-    address = f"http://127.0.0.1:{port}"
+    server = PortalServer(
+        postgres_server.url(str(settings.DATABASES["default"]["NAME"])),
+        tmp_path_factory.mktemp("portal") / "server.log",
+    )
     try:
-        _wait_until_it_answers(address, process, log)
-        yield address
+        server.start()
+        yield server.address
     finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_until_it_answers(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + START_S
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            if httpx.get(f"{address}/account/login/", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.2)
-    raise AssertionError(f"the server did not come up: {log.read_text()[-2000:]}")
+        server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,14 @@
 
 import re
 
+from controlplane.accounts import roles
 from controlplane.core import clock
 from controlplane.operations.models import Operation, OperationEvent
 from controlplane.tenants.models import Tenant
 from tests.portal import stories
 from tests.portal.conftest import Browse, Page
 from tests.portal.test_pages import assert_accessible, assert_clean
-from tests.support.people import Person
+from tests.support.people import Person, person_make
 
 
 def lines(page: Page) -> list[int]:
@@ -100,3 +101,18 @@ def test_engine_words_are_escaped(owner: Person, browse: Browse) -> None:
 
     assert_clean(page)
     assert "&lt;script&gt;alert(1)" in page.html
+
+
+def test_the_first_of_two_persons_is_not_offered_the_approval(owner: Person, browse: Browse) -> None:
+    operation = stories.awaiting_approval(owner.principal, "initech", clock.now())[1]
+    verbs = {verb: f"/operations/{operation.id}/{verb}/" for verb in ("approve", "reject")}
+
+    def offered(person: Person) -> set[str]:
+        page = Page(browse(person).get(f"/operations/{operation.id}/"))
+        return {verb for verb, action in verbs.items() if page.all("form", action=action)}
+
+    second = person_make("ada@example.com", owner.team, roles.OPERATOR)
+    assert offered(owner) == {"approve", "reject"}
+    Operation.objects.filter(pk=operation.pk).update(second_person=True)
+    assert offered(owner) == {"reject"}
+    assert offered(second) == {"approve", "reject"}

@@ -330,7 +330,7 @@ def followed(
 
     async def read() -> None:
         runtime = RuntimeClient(tenant=Tenant(slug="acme", runtime_url="http://runtime"), token="t")
-        async for part in playground_stream._events(runtime, "/threads/1/runs/2/stream", ""):
+        async for part in playground_stream._events(runtime, "/threads/1/runs/2/stream", "", "en"):
             told.append(part)
             if len(told) == 2:
                 begun.set()

@@ -8,9 +8,11 @@ from django import template
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, pgettext
 
 from controlplane.core import clock
-from controlplane.portal import figures, words
+from controlplane.portal import figures, scripts, words
+from controlplane.portal.spoken import spoken
 from controlplane.tenants.targets import targets_offered
 
 register = template.Library()
@@ -37,7 +39,7 @@ def badge(axis: str, word: str) -> SafeString:
         axis,
         word,
         icon(look.icon, "spin" if look.spins else ""),
-        axis,
+        words.word_text(axis),
         words.word_text(word),
     )
 
@@ -59,7 +61,7 @@ def state_icon(axis: str, word: str, extra: str = "") -> SafeString:
 @register.filter
 def share(text: str) -> str:
     """`0.99950` as `99.95 %`."""
-    return f"{Decimal(text) * 100:.2f} %"
+    return figures.numeral(f"{Decimal(text) * 100:.2f} %")
 
 
 @register.filter
@@ -83,7 +85,10 @@ def stamp(moment: datetime | str) -> SafeString:
     if isinstance(moment, str):
         moment = datetime.fromisoformat(moment)
     return format_html(
-        '<time datetime="{}">{} UTC</time>', clock.moment_text(moment), f"{moment:%d %b %Y, %H:%M:%S}"
+        '<time datetime="{}">{}, {} UTC</time>',
+        clock.moment_text(moment),
+        figures.day_text(moment),
+        f"{moment:%H:%M:%S}",
     )
 
 
@@ -97,7 +102,7 @@ def day(moment: datetime | str | None) -> SafeString | str:
         '<time datetime="{}" title="{} UTC">{}</time>',
         clock.moment_text(moment),
         f"{moment:%Y-%m-%d %H:%M:%S}",
-        f"{moment:%d %b %Y}",
+        figures.day_text(moment),
     )
 
 
@@ -119,11 +124,12 @@ def elapsed(seconds: float) -> str:
 
 @register.simple_tag
 def copy_button(text: str, what: str) -> SafeString:
+    said = gettext("Copy %(what)s") % {"what": what}
     return format_html(
-        '<button class="copy" type="button" data-copy="{}" aria-label="Copy {}" title="Copy {}">{}{}</button>',
+        '<button class="copy" type="button" data-copy="{}" aria-label="{}" title="{}">{}{}</button>',
         text,
-        what,
-        what,
+        said,
+        said,
         icon("copy", "todo"),
         icon("check", "done"),
     )
@@ -133,10 +139,18 @@ def copy_button(text: str, what: str) -> SafeString:
 def cli(command: str) -> SafeString:
     """The same thing on the command line, to copy."""
     return format_html(
-        '<div class="code line"><pre tabindex="0" aria-label="Command"><span class="prompt">$ </span>{}</pre>{}</div>',
+        '<div class="code line"><pre tabindex="0" aria-label="{}"><span class="prompt">$ </span>{}</pre>{}</div>',
+        gettext("Command"),
         command,
-        copy_button(command, "command"),
+        copy_button(command, gettext("command")),
     )
+
+
+@register.simple_tag
+def script_words() -> SafeString | str:
+    """The attribute that tells scripts what to say; nothing in English, which they speak by themselves."""
+    words_of_scripts = scripts.script_words()
+    return format_html(' data-words="{}"', words_of_scripts) if words_of_scripts else ""
 
 
 @register.filter
@@ -160,13 +174,41 @@ def word(text: str) -> str:
 
 
 @register.filter
+def said(text: str) -> str:
+    """A sentence of another room (spoken.py has them) in the page's language; any other text stays as it is."""
+    return spoken(text)
+
+
+@register.filter
+def units(unit: str, number: object = None) -> str:
+    """`token` as `tokens`, unless there is one of them."""
+    if number in (1, "1"):
+        return words.word_text(unit)
+    return pgettext("word", f"{unit.replace('_', ' ')}s")
+
+
+@register.filter
+def dated(moment: datetime | str, form: str = "") -> str:
+    """`2 Nov 2026`, or `2 Nov` as `short`."""
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return figures.day_month_text(moment) if form == "short" else figures.dated_text(moment)
+
+
+@register.filter
+def numeral(text: object) -> str:
+    """What another filter wrote, with the comma and the point of the page's language."""
+    return figures.numeral(str(text))
+
+
+@register.filter
 def kind_title(kind: str) -> str:
-    return words.KIND_TITLES.get(kind, words.word_text(kind).capitalize())
+    return words.kind_text(kind)
 
 
 @register.filter
 def step_title(name: str) -> str:
-    return words.STEP_TITLES.get(name, words.word_text(name).capitalize())
+    return words.step_text(name)
 
 
 @register.filter
@@ -177,7 +219,7 @@ def component_icon(kind: str) -> str:
 @register.filter
 def target_name(key: str) -> str:
     offered = targets_offered()
-    return offered[key].name if key in offered else key
+    return spoken(offered[key].name) if key in offered else key
 
 
 @register.filter

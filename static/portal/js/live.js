@@ -5,10 +5,14 @@
 // stream is closed while the tab is hidden, since browsers allow few connections to one host. When it cannot be
 // kept open, the page polls.
 
+import { say } from "./words.js";
+
 const page = document.getElementById("operation");
 const POLL_MS = 2000;
 const GATHER_MS = 150;
 const QUIET_MS = 40000; // heartbeats come every 15 s, but browsers do not show them: look after a silence
+const LOOK_MS = 15000; // an answer that takes longer will not come
+const RETRY_MS = 2000;
 
 let cursor = Number(page.dataset.cursor);
 let open = page.dataset.open !== undefined;
@@ -19,17 +23,19 @@ let fetching = false;
 let again = false;
 let polling = 0;
 let quiet = 0;
+let retry = 0;
 
-const say = (state, text) => {
-  for (const mark of page.querySelectorAll("[data-live-state]")) {
-    mark.dataset.state = state;
-    mark.textContent = text;
+const mark = (state, text) => {
+  for (const place of page.querySelectorAll("[data-live-state]")) {
+    place.dataset.state = state;
+    place.textContent = text;
   }
 };
-let said = ["", "not live"];
+const LIVE = ["live", say("live")];
+let said = ["", say("not live")];
 const status = (...words) => {
   said = words;
-  say(...words);
+  mark(...words);
 };
 
 function replaceRegion(region, fresh) {
@@ -61,7 +67,10 @@ async function look() {
   }
   fetching = true;
   try {
-    const answer = await fetch(`${page.dataset.live}?cursor=${cursor}`, { headers: { Accept: "text/html" } });
+    const answer = await fetch(`${page.dataset.live}?cursor=${cursor}`, {
+      headers: { Accept: "text/html" },
+      signal: AbortSignal.timeout(LOOK_MS),
+    });
     if (answer.redirected || answer.status === 404) return location.reload();
     if (!answer.ok) throw new Error(String(answer.status));
     const fragment = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("fragment");
@@ -75,10 +84,13 @@ async function look() {
     const announce = document.getElementById("announce");
     if (announce.textContent !== fragment.dataset.announce) announce.textContent = fragment.dataset.announce;
     open = fragment.dataset.open !== undefined;
-    say(...said);
+    if (source?.readyState === EventSource.OPEN) said = LIVE;
+    mark(...said);
     if (!open) stop();
+    else if (!polling) listen();
   } catch {
-    status("reconnecting", "reconnecting");
+    mark("reconnecting", say("reconnecting"));
+    lookLater();
   } finally {
     fetching = false;
     if (again) {
@@ -88,12 +100,31 @@ async function look() {
   }
 }
 
+// The stream may have said its last word: then nothing else would bring what a failed look was to fetch.
+function lookLater() {
+  clearTimeout(retry);
+  if (!polling && !document.hidden) retry = setTimeout(look, RETRY_MS);
+}
+
+async function lookAfterSilence() {
+  const known = cursor;
+  await look();
+  if (!open || document.hidden) return;
+  // There was news, and the stream did not bring it: the connection is open at this end only.
+  if (cursor > known) {
+    hangUp();
+    listen();
+  }
+  clearTimeout(quiet);
+  quiet = setTimeout(lookAfterSilence, QUIET_MS);
+}
+
 // Events come in bursts: gather them into one look.
 function ring() {
   clearTimeout(gathering);
   gathering = setTimeout(look, GATHER_MS);
   clearTimeout(quiet);
-  quiet = setTimeout(look, QUIET_MS);
+  quiet = setTimeout(lookAfterSilence, QUIET_MS);
 }
 
 function listen() {
@@ -103,7 +134,7 @@ function listen() {
     failures = 0;
     clearInterval(polling);
     polling = 0;
-    status("live", "live");
+    status(...LIVE);
     ring();
   });
   for (const type of ["state", "step", "resource", "diagnostic", "summary", "cancel", "message"]) {
@@ -115,10 +146,10 @@ function listen() {
   });
   source.addEventListener("error", () => {
     failures += 1;
-    status("reconnecting", "reconnecting");
+    status("reconnecting", say("reconnecting"));
     if (failures < 3 && source?.readyState !== EventSource.CLOSED) return;
     hangUp();
-    status("polling", "polling every 2 s");
+    status("polling", say("polling every 2 s"));
     polling ||= setInterval(look, POLL_MS);
     setTimeout(listen, 15000);
   });
@@ -134,6 +165,7 @@ function stop() {
   clearInterval(polling);
   clearTimeout(gathering);
   clearTimeout(quiet);
+  clearTimeout(retry);
 }
 
 document.addEventListener("visibilitychange", () => {

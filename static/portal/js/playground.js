@@ -4,6 +4,8 @@
 // the page is fetched as the server renders it, so that what stays has one rendering. Without this file the same
 // forms work: the page after them waits for the run.
 
+import { say } from "./words.js";
+
 const STREAM_EVENTS = ["attempt", "step", "text", "failed", "over", "gone"];
 let source = null;
 let texts = new Map();
@@ -46,7 +48,7 @@ function complain(text) {
 
 const handle = {
   attempt: ({ attempt }) => {
-    if (attempt > 1) note(`Attempt ${attempt}: another worker goes on with the run.`);
+    if (attempt > 1) note(say("Attempt %(number)s: another worker goes on with the run.", { number: attempt }));
   },
   step: ({ id, name, state }) => {
     const walk = byId("walk");
@@ -59,8 +61,8 @@ const handle = {
       walk.append(tag);
     }
     tag.dataset.state = state;
-    tag.textContent = state === "done" || state === "begun" ? name : `${name} ${state}`;
-    note(state === "begun" ? `Step ${name}` : "");
+    tag.textContent = state === "done" || state === "begun" ? name : `${name} ${say(state)}`;
+    note(state === "begun" ? say("Step %(name)s", { name }) : "");
   },
   text: ({ id, text }) => {
     if (shown.has(id)) return;
@@ -74,7 +76,7 @@ const handle = {
     item.querySelector(".said").textContent += text;
     byId("talk").scrollTop = byId("talk").scrollHeight;
   },
-  failed: ({ code }) => note(`Failed: ${code}`),
+  failed: ({ code }) => note(say("Failed: %(code)s", { code })),
   over: () => finish(),
   gone: ({ title, detail }) => {
     hangUp();
@@ -94,14 +96,14 @@ function follow(url) {
   shown = new Set([...byId("talk").querySelectorAll("[data-message]")].map((item) => item.dataset.message));
   busy(true);
   byId("going")?.remove();
-  note("Waiting for a worker");
+  note(say("Waiting for a worker"));
   source = new EventSource(url);
   for (const name of STREAM_EVENTS) {
     source.addEventListener(name, (event) => handle[name](JSON.parse(event.data)));
   }
   source.addEventListener("error", () => {
     if (source?.readyState === EventSource.CLOSED) finish();
-    else note("The connection was lost; it is tried again.");
+    else note(say("The connection was lost; it is tried again."));
   });
 }
 
@@ -141,7 +143,7 @@ async function send(event) {
     form.elements.thread.value = told.thread;
     form.elements.text.value = "";
     byId("first")?.remove();
-    bubble("human", "You", text);
+    bubble("human", say("You"), text);
     bubble("ai", form.elements.agent.value, "").classList.add("waiting");
     const stop = byId("stop");
     stop.elements.thread.value = told.thread;

@@ -5,7 +5,9 @@ then.
 """
 
 import json
+import math
 import os
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,8 @@ from typing import Any
 import pytest
 
 from embedded.processes import wait_until
-from tests.billing.crash.cases import ANSWERED, INGEST_POINTS, PUSHER_POINTS
+from tests.billing.crash.cases import ANSWERED, CLOSE_POINTS, INGEST_POINTS, PUSHER_POINTS
+from tests.billing.crash.closing import CloseWorld
 from tests.billing.crash.outbox import OutboxWorld
 from tests.billing.crash.world import World
 from tests.support.commit_proxy import CommitProxy
@@ -22,6 +25,9 @@ from tests.support.commit_proxy import CommitProxy
 pytestmark = [pytest.mark.engine, pytest.mark.crash, pytest.mark.timeout(3600)]
 
 KILLS = int(os.environ.get("FREEHOLD_BILLING_KILLS", "100"))
+#: Kills of one close: each point once, and this many at moments of chance.
+CHANCES = 3
+CLOSES = max(1, math.ceil(KILLS / (len(CLOSE_POINTS) + CHANCES)))
 
 
 def report(**line: Any) -> None:
@@ -98,3 +104,26 @@ def test_pushers(outbox_world: Callable[..., OutboxWorld]) -> None:
     assert crashed.drained(60), crashed.log()
     assert crashed.violations() == []
     report(what="checked", of="kill pusher", events=crashed.facts)
+
+
+@pytest.mark.parametrize("close", range(CLOSES))
+def test_closes(close_world: Callable[..., CloseWorld], close: int) -> None:
+    crashed = close_world(seed=50 + close)
+    for _ in range(2):
+        crashed.close()
+    for point in CLOSE_POINTS:
+        assert crashed.kill_at(point), f"{point} is not passed: {crashed.log()}"
+        report(what="kill close")
+    chance = random.Random(crashed.seed)  # noqa: S311 - repeatable on purpose
+    for _ in range(CHANCES):
+        time.sleep(chance.uniform(0, 0.05))
+        if crashed.done():
+            break
+        crashed.kill(chance.choice(crashed.closers))
+        report(what="kill close")
+        crashed.close()
+    begun = time.monotonic()
+    assert wait_until(crashed.done, 90), crashed.log()
+    report(what="closed", recovery_s=time.monotonic() - begun)
+    assert crashed.violations() == []
+    report(what="invoiced", invoices=crashed.tenants)
