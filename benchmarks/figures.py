@@ -7,7 +7,18 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Unit = Literal[
-    "s", "ms", "MiB", "events/s", "runs/s", "requests/s", "%", "bytes", "events", "invoices", "score"
+    "s",
+    "ms",
+    "MiB",
+    "events/s",
+    "runs/s",
+    "requests/s",
+    "%",
+    "bytes",
+    "events",
+    "invoices",
+    "queries",
+    "score",
 ]
 
 #: Below this many measurements a 95th percentile would only be the maximum by another name.

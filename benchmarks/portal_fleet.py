@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -52,6 +53,7 @@ def fleet_make() -> Fleet:
     user.save()
     Membership.objects.create(team=team, user=user, role=roles.OWNER, created_at=now)
     live = _stacks(team.id, tenants, operations, now)
+    _books(now)
     streams = streams_of(events)
     send_all(streams, "accepted")
     _analyze()
@@ -126,6 +128,54 @@ def _stacks(team_id: Any, tenants: int, operations: int, now: Any) -> Any:
         operation=live, index=0, name=states.STEP_APPLY, state=states.STEP_RUNNING, started_at=now
     )
     return live
+
+
+def _books(now: Any) -> None:
+    """What each tenant earned and cost on the first two days of the month, as the clock posts it."""
+    from django.db import transaction
+
+    from billing.ledger import accounts
+    from billing.ledger.models import JournalEntry, JournalTransaction
+    from billing.period import period_of
+    from controlplane.tenants.models import Tenant
+
+    chance = random.Random(11)  # noqa: S311 - made-up rows
+    month = period_of(now)
+    kinds = {
+        "accrual": (accounts.CUSTOMER_ACCRUED, accounts.REVENUE),
+        "cost_estimate": (accounts.COST_INFRASTRUCTURE_ESTIMATED, accounts.COST_CLEARING),
+    }
+    for tenants in batched(Tenant.objects.values_list("pk", flat=True), 1000):
+        posted = [
+            JournalTransaction(
+                key=f"{kind}:{tenant_id}:{day}",
+                kind=kind,
+                at=now,
+                tenant_id=tenant_id,
+                currency="USD",
+                service_start=month.start + timedelta(days=day),
+                service_end=month.start + timedelta(days=day + 1),
+                size=2,
+                about="",
+                data={"gpu": "0", "unknown": 0} if kind == "cost_estimate" else {},
+            )
+            for tenant_id in tenants
+            for kind in kinds
+            for day in range(2)
+        ]
+        entries = []
+        for each in posted:
+            amount = Decimal(chance.randrange(100, 90_000)).scaleb(-2)
+            for position, (account, moved) in enumerate(
+                zip(kinds[each.kind], (amount, -amount), strict=True)
+            ):
+                entries.append(
+                    JournalEntry(transaction=each, position=position, account=account, amount=moved)
+                )
+        # A transaction without its entries is refused at the commit.
+        with transaction.atomic():
+            JournalTransaction.objects.bulk_create(posted)
+            JournalEntry.objects.bulk_create(entries)
 
 
 def _analyze() -> None:

@@ -47,7 +47,11 @@ def main(report: Path) -> None:
     with _server() as address:
         cookies = _sign_in(address, fleet)
         pages = _pages(fleet)
-        figures = [*_server_times(address, cookies, pages), *_in_a_browser(address, cookies, pages, fleet)]
+        figures = [
+            *_server_times(address, cookies, pages),
+            *_queries(fleet, pages),
+            *_in_a_browser(address, cookies, pages, fleet),
+        ]
     facts = {
         **{name: str(number) for name, number in fleet.sizes.items()},
         "server": "one uvicorn process; each request signed in, one after the other",
@@ -70,6 +74,15 @@ def _pages(fleet: Fleet) -> dict[str, str]:
         "a tenant": f"/tenants/{busy}/",
         "a tenant's usage": f"/tenants/{busy}/usage/",
         "a tenant's billing": f"/tenants/{busy}/billing/",
+        "a tenant's cost": f"/tenants/{busy}/cost/",
+        "a tenant's budgets": f"/tenants/{busy}/budgets/",
+        "a tenant's credits": f"/tenants/{busy}/credits/",
+        "usage of all tenants": "/usage/",
+        "usage of all tenants, hours of runtimes": "/usage/?meter=runtime_hours",
+        "margin": "/margin/",
+        "margin, by cost, page 20": "/margin/?sort=-cost&page=20",
+        "budgets": "/budgets/",
+        "invoices": "/invoices/",
         "onboarding": "/tenants/new/",
     }
 
@@ -131,6 +144,25 @@ def _server_times(address: str, cookies: dict[str, str], pages: dict[str, str]) 
             yield spread(f"server time, {name}", "ms", took)
 
 
+def _queries(fleet: Fleet, pages: dict[str, str]) -> Iterator[Figure]:
+    """Asked in this process, where they can be counted; read a second time, as the server's times are."""
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext
+
+    from controlplane.accounts.models import User
+
+    client = Client(headers={"host": "127.0.0.1"})
+    client.force_login(User.objects.get(email=fleet.email))
+    for name, path in pages.items():
+        client.get(path)
+        with CaptureQueriesContext(connection) as queries:
+            client.get(path)
+        slowest = max(float(query["time"]) for query in queries)
+        say(f"{name}: {len(queries)} queries, the slowest {slowest * 1000:.0f} ms")
+        yield single(f"queries, {name}", "queries", len(queries))
+
+
 def _in_a_browser(
     address: str, cookies: dict[str, str], pages: dict[str, str], fleet: Fleet
 ) -> Iterator[Figure]:
@@ -157,6 +189,7 @@ def _in_a_browser(
             paint, shift = page.evaluate(VITALS)
             paints.append(float(paint))
             shifts[name] = float(shift)
+            say(f"{name}: largest paint {paint:.0f} ms, layout shift {shift:.5f}")
             context.close()
         yield spread("largest contentful paint, over the pages", "ms", paints)
         worst = max(shifts.values())

@@ -126,7 +126,7 @@ async def runtime_open(
             long_term=long_term,
         )  # fmt: skip
         attempts = Attempts(
-            pool=pool, bus=bus, runs=runs, leases=leases, checkpoints=checkpoints, agents=agents, graphs=graphs
+            bus=bus, runs=runs, leases=leases, checkpoints=checkpoints, agents=agents, graphs=graphs
         )  # fmt: skip
         executor = Executor(
             bus=bus, runs=runs, leases=leases, threads=threads, checkpoints=checkpoints, attempts=attempts,

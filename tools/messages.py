@@ -63,6 +63,8 @@ def extract() -> dict[Key, Message]:
     """Every message there is, by context and text."""
     found: dict[Key, Message] = {}
     for place, context, text, plural in _marked():
+        if not text:  # a call whose text is no literal
+            continue
         message = found.setdefault((context, text), Message(context, text))
         message.plural = message.plural or plural
         message.places.add(place)

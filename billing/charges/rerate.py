@@ -65,7 +65,7 @@ def rerate(
 
     Raises ValidationFailed naming `rate_card` for one in another currency, `overrides` where these do not fit.
     """
-    cuts = terms_of(customer=customer, period=period, known_at=known_at, fallback=fallback)
+    cuts = terms_of(customer=customer, known_at=known_at, fallback=fallback).cuts(period)
     cards = [_card(cut, with_card, with_override) for cut in cuts]
     now = stretches_of(
         customer=customer, period=period, cuts=cuts, as_of=as_of, known_at=known_at, further=cards

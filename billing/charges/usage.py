@@ -1,46 +1,35 @@
-"""What a tenant used in each stretch of a period: one measurement of each priced meter over all of them."""
+"""What a tenant used in each stretch of a period: one ask for each priced meter over all of them."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from uuid import UUID
 
 from billing.metering.catalogue import METERS
-from billing.metering.measure import measure
-from billing.metering.totals import MeterTotal
+from billing.metering.tally import Ask, Measured
+from billing.metering.totals import MeterTotal, dimension_pairs
 from billing.metering.windows import Window
 from billing.rating.cards import RateCard
 
 
-def usage_in(
-    *,
-    tenant_id: UUID,
-    windows: Sequence[Window],
-    cards: Iterable[RateCard],
-    as_of: datetime,
-    known_at: datetime | None,
-) -> list[tuple[MeterTotal, ...]]:
-    """For each window (they follow each other without a gap) the totals of the meters that `cards` price, told apart
-    by the dimensions that their prices match, in the catalogue's order."""
+def usage_asks(*, windows: Sequence[Window], cards: Iterable[RateCard]) -> list[Ask]:
+    """The meters that `cards` price, told apart by the dimensions that their prices match. What no price asks for is
+    added up by the database. `windows` follow each other without a gap."""
     names = _matched(cards)
-    found: dict[int, list[MeterTotal]] = defaultdict(list)
-    for meter in METERS.values():
-        if meter.key not in names:
-            continue
-        measured = measure(
-            tenant_id=tenant_id,
-            meter=meter,
-            windows=windows,
-            as_of=as_of,
-            known_at=known_at,
-            # What no price asks for is added up by the database.
-            group_by=tuple(sorted(names[meter.key])),
-        )
+    return [
+        Ask(meter, windows, tuple(sorted(names[meter.key])))
+        for meter in METERS.values()
+        if meter.key in names
+    ]
+
+
+def usage_told(
+    asks: Sequence[Ask], found: Sequence[Measured], windows: Sequence[Window]
+) -> list[tuple[MeterTotal, ...]]:
+    """For each window the totals, in the catalogue's order."""
+    totals: dict[int, list[MeterTotal]] = defaultdict(list)
+    for ask, measured in zip(asks, found, strict=True):
         for (index, dimensions), value in sorted(measured.items()):
-            pairs = tuple(sorted((name, str(text)) for name, text in json.loads(dimensions).items()))
-            found[index].append(MeterTotal(meter.key, pairs, value))
-    return [tuple(found[index]) for index in range(len(windows))]
+            totals[index].append(MeterTotal(ask.meter.key, dimension_pairs(dimensions), value))
+    return [tuple(totals[index]) for index in range(len(windows))]
 
 
 def _matched(cards: Iterable[RateCard]) -> dict[str, set[str]]:

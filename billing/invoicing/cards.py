@@ -29,7 +29,7 @@ def cards_in_force(
     *, customer: Customer, period: Period, known_at: datetime, fallback: RateCard
 ) -> list[dict[str, Any]]:
     """As an invoice keeps them: JSON, in the order of time."""
-    cuts = terms_of(customer=customer, period=period, known_at=known_at, fallback=fallback)
+    cuts = terms_of(customer=customer, known_at=known_at, fallback=fallback).cuts(period)
     return [
         {
             "from": cut.start.isoformat(),

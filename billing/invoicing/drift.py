@@ -14,9 +14,10 @@ from billing.ledger.models import JournalTransaction
 from billing.ledger.selectors import period_balance
 from billing.metering.catalogue import METERS
 from billing.metering.facts import facts_of, rows_of
-from billing.metering.measure import measure
+from billing.metering.measure import measure_asks
 from billing.metering.raw import raw_events
 from billing.metering.segments import RawPart
+from billing.metering.tally import Ask
 from billing.metering.windows import Window
 from billing.period import Period
 
@@ -71,12 +72,14 @@ def _usage(customer: BilledCustomer, period: Period) -> list[dict[str, Any]]:
 
 
 def _rollups(customer: BilledCustomer, period: Period) -> dict[Key, Decimal]:
-    found: dict[Key, Decimal] = {}
-    window = [Window(period.start, period.end)]
-    for meter in ADDING:
-        measured = measure(tenant_id=customer.id, meter=meter, windows=window, as_of=period.end)
-        found |= {(meter.key, dimensions): value for (_, dimensions), value in measured.items() if value}
-    return found
+    asks = [Ask(meter, (Window(period.start, period.end),)) for meter in ADDING]
+    answers = measure_asks(tenant_id=customer.id, asks=asks, as_of=period.end)
+    return {
+        (ask.meter.key, dimensions): value
+        for ask, measured in zip(asks, answers, strict=True)
+        for (_, dimensions), value in measured.items()
+        if value
+    }
 
 
 def _events(customer: BilledCustomer, period: Period) -> dict[Key, Decimal]:

@@ -5,7 +5,7 @@ Postgres writes before it answers. A chunk is a JSON array of the canonical bodi
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -82,25 +82,6 @@ def hours_with_events(
             [tenant_id, event_type, hour_of(start), end, known],
         )
         return [Hour(hour, int(events)) for hour, events in cursor.fetchall()]
-
-
-def events_of_hours(
-    *, tenant_ids: Sequence[UUID], event_type: str, hours: Collection[datetime], known: str
-) -> list[tuple[UUID, ValidEvent]]:
-    """As they were received, in no order."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT tenant_id, body FROM billing_usageeventchunk
-            WHERE tenant_id = ANY(%s) AND type = %s AND hour = ANY(%s) AND received_at <= %s
-            """,
-            [list(tenant_ids), event_type, sorted(hours), known],
-        )
-        return [
-            (tenant_id, event)
-            for tenant_id, packed in cursor.fetchall()
-            for event in stored_events(chunk_unpack(packed))
-        ]
 
 
 def quarters_received_since(

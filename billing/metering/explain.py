@@ -91,7 +91,7 @@ def _in_order(
     )
     for together in _read_together(hours):
         effective = effective_events(
-            tenant_ids=[tenant_id], event_type=event_type, hours=together, known_at=known_at
+            tenant_ids=[tenant_id], event_types=[event_type], hours=together, known_at=known_at
         )
         items = [_explained(meter, each.event, each.amended) for each in effective]
         due = [

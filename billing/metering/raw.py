@@ -1,24 +1,20 @@
 """Raw events as they count: with their corrections, now or as known at an earlier moment. Reads only."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Final
 from uuid import UUID
 
 from django.db import connection
 
-from billing.metering.chunks import (
-    Hour,
-    events_of_hours,
-    hour_of,
-    hours_with_events,
-    quarters_received_since,
-)
-from billing.metering.decoding import stored_event
+from billing.metering.arrays import array_plain
+from billing.metering.chunks import Hour, chunk_unpack, hour_of, hours_with_events, quarters_received_since
+from billing.metering.decoding import stored_event, stored_events
 from billing.metering.facts import HOUR_S, ValidEvent
 from billing.metering.segments import RawPart
+from billing.metering.statement import Part, Row, parts_run, tenants_array
 
 _HOUR = timedelta(seconds=HOUR_S)
 
@@ -44,21 +40,92 @@ def known_text(known_at: datetime | None) -> str:
 
 
 def effective_events(
-    *, tenant_ids: Sequence[UUID], event_type: str, hours: Collection[datetime], known_at: datetime | None
+    *,
+    tenant_ids: Sequence[UUID],
+    event_types: Sequence[str],
+    hours: Collection[datetime],
+    known_at: datetime | None,
 ) -> list[EffectiveEvent]:
     """Those that happened in these hours, in no order."""
-    if not hours:
-        return []
-    known = known_text(known_at)
-    corrected, amended = _corrections(tenant_ids, event_type, hours, known)
-    found = [
-        EffectiveEvent(tenant_id, event, False)
-        for tenant_id, event in events_of_hours(
-            tenant_ids=tenant_ids, event_type=event_type, hours=hours, known=known
+    reading = EffectiveReading(tenant_ids, event_types, hours, known_at)
+    parts_run(reading.parts)
+    return reading.events()
+
+
+class EffectiveReading:
+    """What effective_events reads, as parts of a statement that reads more; `events` once that has run."""
+
+    def __init__(
+        self,
+        tenant_ids: Sequence[UUID],
+        event_types: Sequence[str],
+        hours: Collection[datetime],
+        known_at: datetime | None,
+    ) -> None:
+        self._received: list[tuple[UUID, bytes]] = []
+        self._corrected: set[tuple[UUID, str, str]] = set()
+        self._amended: list[EffectiveEvent] = []
+        asked = {
+            "tenants": tenants_array(tenant_ids),
+            "types": list(event_types),
+            "hours": array_plain(hour.isoformat() for hour in sorted(hours)),
+            "known": known_text(known_at),
+        }
+        self.parts = (
+            [
+                Part(_RECEIVED, asked, self._receive, raw=True),
+                Part(_CORRECTED, asked, self._correct),
+                Part(_AMENDED, asked, self._amend, raw=True),
+            ]
+            if hours
+            else []
         )
-        if not corrected or (tenant_id, *event.key) not in corrected
-    ]
-    return found + amended
+
+    def events(self) -> list[EffectiveEvent]:
+        received = (
+            (tenant_id, event)
+            for tenant_id, packed in self._received
+            for event in stored_events(chunk_unpack(packed))
+        )
+        return [
+            EffectiveEvent(tenant_id, event, False)
+            for tenant_id, event in received
+            if not self._corrected or (tenant_id, *event.key) not in self._corrected
+        ] + self._amended
+
+    def _receive(self, row: Row) -> None:
+        self._received.append((row[0], row[6] or b""))
+
+    def _correct(self, row: Row) -> None:
+        self._corrected.add((row[0], row[2], row[3]))
+
+    def _amend(self, row: Row) -> None:
+        self._amended.append(EffectiveEvent(row[0], stored_event(row[6] or b""), True))
+
+
+_RECEIVED: Final = """
+    SELECT tenant_id, 0, type, ''::text, NULL::text, NULL::numeric, body FROM billing_usageeventchunk
+    WHERE tenant_id = ANY(%(tenants)s::uuid[]) AND type = ANY(%(types)s)
+      AND hour = ANY(%(hours)s::timestamptz[]) AND received_at <= %(known)s
+"""
+#: Keys of events that count no more as they came: the first correction takes the place of what was received.
+_CORRECTED: Final = """
+    SELECT tenant_id, 0, source, event_id, NULL::text, NULL::numeric FROM billing_usagecorrection
+    WHERE tenant_id = ANY(%(tenants)s::uuid[]) AND type = ANY(%(types)s) AND revision = 1
+      AND recorded_at <= %(known)s AND date_trunc('hour', replaced_time, 'UTC') = ANY(%(hours)s::timestamptz[])
+"""
+#: The bodies that count in their place.
+_AMENDED: Final = """
+    SELECT tenant_id, 0, type, ''::text, NULL::text, NULL::numeric, convert_to(body::text, 'UTF8')
+    FROM billing_usagecorrection a
+    WHERE tenant_id = ANY(%(tenants)s::uuid[]) AND type = ANY(%(types)s) AND action = 'amend'
+      AND recorded_at <= %(known)s AND date_trunc('hour', time, 'UTC') = ANY(%(hours)s::timestamptz[])
+      AND NOT EXISTS (
+          SELECT FROM billing_usagecorrection n
+          WHERE n.tenant_id = a.tenant_id AND n.source = a.source AND n.event_id = a.event_id
+            AND n.revision > a.revision AND n.recorded_at <= %(known)s
+      )
+"""
 
 
 def hours_that_count(
@@ -84,66 +151,43 @@ def hours_that_count(
     return [Hour(hour, hours[hour]) for hour in sorted(hours)]
 
 
-def _corrections(
-    tenant_ids: Sequence[UUID], event_type: str, hours: Collection[datetime], known: str
-) -> tuple[set[tuple[UUID, str, str]], list[EffectiveEvent]]:
-    """Keys of events of these hours that count no more as they came, and the bodies that count in these hours."""
-    asked: dict[str, Any] = {
-        "tenants": list(tenant_ids),
-        "type": event_type,
-        "hours": sorted(hours),
-        "known": known,
-    }
-    with connection.cursor() as cursor:
-        # The first correction of an event takes the place of what was received.
-        cursor.execute(
-            """
-            SELECT tenant_id, source, event_id FROM billing_usagecorrection
-            WHERE tenant_id = ANY(%(tenants)s) AND type = %(type)s AND revision = 1 AND recorded_at <= %(known)s
-              AND date_trunc('hour', replaced_time, 'UTC') = ANY(%(hours)s)
-            """,
-            asked,
-        )
-        corrected = set(cursor.fetchall())
-        cursor.execute(
-            """
-            SELECT tenant_id, body::text FROM billing_usagecorrection a
-            WHERE tenant_id = ANY(%(tenants)s) AND type = %(type)s AND action = 'amend' AND recorded_at <= %(known)s
-              AND date_trunc('hour', time, 'UTC') = ANY(%(hours)s)
-              AND NOT EXISTS (
-                  SELECT FROM billing_usagecorrection n
-                  WHERE n.tenant_id = a.tenant_id AND n.source = a.source AND n.event_id = a.event_id
-                    AND n.revision > a.revision AND n.recorded_at <= %(known)s
-              )
-            """,
-            asked,
-        )
-        amended = [
-            EffectiveEvent(tenant_id, stored_event(body.encode()), True)
-            for tenant_id, body in cursor.fetchall()
-        ]
-    return corrected, amended
-
-
 def raw_events(
     *, tenant_ids: Sequence[UUID], event_type: str, parts: Sequence[RawPart], known_at: datetime | None
 ) -> list[RawEvent]:
     """The events of these stretches, each with the index of its window."""
+    found = effective_events(
+        tenant_ids=tenant_ids, event_types=[event_type], hours=hours_of(parts), known_at=known_at
+    )
+    return events_placed(found, event_type, parts)
+
+
+def hours_of(parts: Iterable[RawPart]) -> set[datetime]:
+    """The hours that these stretches touch."""
+    return {hour for part in parts for hour in _hours(part)}
+
+
+def events_placed(
+    found: Iterable[EffectiveEvent], event_type: str, parts: Sequence[RawPart]
+) -> list[RawEvent]:
+    """Those of the type that lie in the stretches, each with the index of its window."""
     by_hour: dict[datetime, list[RawPart]] = defaultdict(list)
     for part in parts:
-        hour = hour_of(part.start)
-        while hour < part.end:
+        for hour in _hours(part):
             by_hour[hour].append(part)
-            hour += _HOUR
-    found = effective_events(
-        tenant_ids=tenant_ids, event_type=event_type, hours=by_hour.keys(), known_at=known_at
-    )
     return [
         RawEvent(each.tenant_id, part.index, each.event)
         for each in found
-        for part in by_hour[hour_of(each.event.time)]
+        if each.event.type == event_type
+        for part in by_hour.get(hour_of(each.event.time), ())
         if part.start <= each.event.time < part.end
     ]
+
+
+def _hours(part: RawPart) -> Iterator[datetime]:
+    hour = hour_of(part.start)
+    while hour < part.end:
+        yield hour
+        hour += _HOUR
 
 
 def touched_times(

@@ -1,17 +1,19 @@
 """What a tenant used. Reads only."""
 
 import json
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TypedDict
 from uuid import UUID
 
 from billing.exact import WIDE, decimal_text
 from billing.metering.catalogue import METERS, dimension_check, meter_get
-from billing.metering.measure import measure, measure_tenants
+from billing.metering.measure import measure_all, measure_asks, measure_tenants
 from billing.metering.models import UsageRollup
-from billing.metering.totals import MeterTotal
+from billing.metering.tally import Ask, Measured
+from billing.metering.totals import MeterTotal, dimension_pairs
 from billing.metering.windows import Window, windows_of, zone_parse
 from controlplane.core.clock import moment_text
 
@@ -151,6 +153,31 @@ def _query(
     return {"meter": known.key, "unit": known.unit, "window": window, "results": results}
 
 
+@dataclass(frozen=True)
+class MonthUsage:
+    """Of tenants and days that used something. A maximum is the highest of a day's tenants; distinct values are
+    counted per tenant and added."""
+
+    by_tenant: Mapping[UUID, Decimal]
+    by_day: Mapping[date, Decimal]
+
+
+def fleet_month_usage(
+    *, tenant_ids: Sequence[UUID], meter: str, start: datetime, end: datetime, as_of: datetime
+) -> MonthUsage:
+    """Of one meter by tenant, and by UTC day over all of them, of one moment."""
+    known = meter_get(meter)
+    days = windows_of(start=start, end=end, size="day", zone=zone_parse("UTC"))
+    asks = [Ask(known, (Window(start, end),), ()), Ask(known, days, ())]
+    whole, daily = measure_all(tenant_ids=tenant_ids, asks=asks, as_of=as_of)
+    by_day: dict[date, Decimal] = {}
+    for (_, index, _), value in daily.items():
+        day = days[index].start.date()
+        held = by_day.get(day, Decimal(0))
+        by_day[day] = max(held, value) if known.aggregation == "max" else WIDE.add(held, value)
+    return MonthUsage({tenant_id: value for (tenant_id, _, _), value in whole.items()}, by_day)
+
+
 def usage_totals(
     *,
     tenant_id: UUID,
@@ -166,20 +193,28 @@ def usage_totals(
     total without dimensions. With `known_at`, as known then. `by_user` gives only the meters that know the user, and
     tells users apart.
     """
-    totals = []
-    meters = [meter for meter in METERS.values() if meter.by_user or not by_user]
-    for meter in meters:
-        measured = measure(
-            tenant_id=tenant_id,
-            meter=meter,
-            windows=[Window(start, end)],
-            as_of=as_of,
-            known_at=known_at,
-            group_by=meter.groupable if by_user else None,
-        )
-        for (_, dimensions), value in measured.items():
-            pairs = tuple(sorted((name, str(text)) for name, text in json.loads(dimensions).items()))
-            totals.append(MeterTotal(meter.key, pairs, value))
+    asks = totals_asks(start=start, end=end, by_user=by_user)
+    found = measure_asks(tenant_id=tenant_id, asks=asks, as_of=as_of, known_at=known_at)
+    return totals_told(asks, found)
+
+
+def totals_asks(*, start: datetime, end: datetime, by_user: bool = False) -> list[Ask]:
+    """What usage_totals measures: for those who measure more along with it."""
+    windows = (Window(start, end),)
+    return [
+        Ask(meter, windows, meter.groupable if by_user else None)
+        for meter in METERS.values()
+        if meter.by_user or not by_user
+    ]
+
+
+def totals_told(asks: Sequence[Ask], found: Sequence[Measured]) -> list[MeterTotal]:
+    """What usage_totals gives, from the answers to the asks."""
+    totals = [
+        MeterTotal(ask.meter.key, dimension_pairs(dimensions), value)
+        for ask, measured in zip(asks, found, strict=True)
+        for (_, dimensions), value in measured.items()
+    ]
     order = {key: index for index, key in enumerate(METERS)}
     return sorted(totals, key=lambda total: (order[total.meter], total.dimensions))
 

@@ -1,5 +1,6 @@
 """What the selectors measured and rating prices: a quantity with the dimensions it was used in. Pure data."""
 
+import json
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -14,3 +15,8 @@ class MeterTotal:
 
     def dimension(self, name: str) -> str:
         return dict(self.dimensions).get(name, "")
+
+
+def dimension_pairs(dimensions: str) -> tuple[tuple[str, str], ...]:
+    """As a total has them, from JSON."""
+    return tuple(sorted((name, str(text)) for name, text in json.loads(dimensions).items()))

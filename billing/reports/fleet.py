@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypedDict
 
-from billing.charges.selectors import charges_of
+from billing.charges.selectors import Bill, terms_of
 from billing.directory import BilledCustomer
 from billing.exact import decimal_text, exact_sum, money_text
 from billing.metering.catalogue import METERS
-from billing.metering.selectors import usage_totals
+from billing.metering.measure import measure_groups
+from billing.metering.selectors import totals_asks, totals_told
+from billing.metering.tally import Ask
 from billing.metering.totals import MeterTotal
 from billing.period import Period, period_of, period_parse
 from billing.reports.insights import (
@@ -109,13 +111,17 @@ def fleet_report(*, customers: Sequence[BilledCustomer], period: str, as_of: dat
 def _row(
     customer: BilledCustomer, month: Period, as_of: datetime
 ) -> tuple[Decimal, FleetRow, list[MeterTotal]]:
-    card = customer.fallback
-    totals = usage_totals(tenant_id=customer.id, start=month.start, end=month.end, as_of=as_of)
-    rated = charges_of(customer=customer, period=month, as_of=as_of, fallback=card)
+    terms = terms_of(customer=customer, known_at=None, fallback=customer.fallback)
     before = period_of(month.start - timedelta(days=1))
-    previous = None
+    bills = {"now": Bill(month, terms.cuts(month))}
     if customer.lived_in(before):
-        previous = charges_of(customer=customer, period=before, as_of=as_of, fallback=card)
+        bills["before"] = Bill(before, terms.cuts(before))
+    asked: dict[str, Sequence[Ask]] = {name: bill.asks for name, bill in bills.items()}
+    asked["totals"] = totals_asks(start=month.start, end=month.end)
+    found = measure_groups(tenant_id=customer.id, groups=asked, as_of=as_of)
+    totals = totals_told(asked["totals"], found["totals"])
+    rated = bills["now"].rated(found["now"], as_of)
+    previous = bills["before"].rated(found["before"], as_of) if "before" in bills else None
     comparable = previous is not None and previous.currency == rated.currency
     row = FleetRow(
         tenant=customer.slug,

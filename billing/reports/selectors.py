@@ -1,5 +1,7 @@
 """The usage report of one tenant and month. Reads only."""
 
+import itertools
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -7,13 +9,14 @@ from decimal import Decimal
 from typing import TypedDict, TypeVar
 from uuid import UUID
 
-from billing.charges.selectors import charges_of
+from billing.charges.selectors import Bill, terms_of
 from billing.customer import Customer
 from billing.exact import WIDE, decimal_text, exact_sum, money_text
-from billing.metering.catalogue import METERS, Meter
+from billing.metering.catalogue import METERS, USER, Meter
 from billing.metering.gpu_time import gpu_time
-from billing.metering.measure import measure
-from billing.metering.selectors import usage_query, usage_totals
+from billing.metering.measure import measure_groups
+from billing.metering.selectors import totals_asks, totals_told
+from billing.metering.tally import Ask, Measured
 from billing.metering.totals import MeterTotal
 from billing.metering.windows import Window
 from billing.period import Period, period_of, period_parse
@@ -118,8 +121,23 @@ def usage_report(
     Raises ValidationFailed naming `period`. `generated_at` defaults to `as_of`.
     """
     month = period_parse(period)
-    totals = usage_totals(tenant_id=tenant.id, start=month.start, end=month.end, as_of=as_of)
-    rated = charges_of(customer=tenant, period=month, as_of=as_of, fallback=card)
+    terms = terms_of(customer=tenant, known_at=None, fallback=card)
+    bill = Bill(month, terms.cuts(month))
+    before = period_of(month.start - timedelta(days=1))
+    bill_before = Bill(before, terms.cuts(before)) if tenant.created_at < before.end else None
+    days = _days(month)
+    asked: dict[str, Sequence[Ask]] = {
+        "bill": bill.asks,
+        "totals": totals_asks(start=month.start, end=month.end),
+        "daily": [Ask(meter, days) for meter in METERS.values()],
+        "users": _user_asks(month),
+    }
+    if bill_before is not None:
+        asked["bill_before"] = bill_before.asks
+        asked["totals_before"] = totals_asks(start=before.start, end=before.end)
+    found = measure_groups(tenant_id=tenant.id, groups=asked, as_of=as_of)
+    totals = totals_told(asked["totals"], found["totals"])
+    rated = bill.rated(found["bill"], as_of)
     used = [meter for meter in METERS.values() if any(total.meter == meter.key for total in totals)]
     return UsageReport(
         tenant={"slug": tenant.slug, "name": tenant.name},
@@ -131,18 +149,29 @@ def usage_report(
         currency=rated.currency,
         rate_card=f"{rated.card_key} v{rated.card_version}",
         meters=[_meter(meter, totals, rated) for meter in used],
-        daily=_daily(tenant.id, used, month.start, month.end, as_of),
+        daily=_daily(days, asked["daily"], found["daily"], as_of),
         by_agent=_breakdown(totals, "agent"),
         by_model=_breakdown(totals, "model"),
         by_outcome=_breakdown(totals, "outcome"),
         base_fee=money_text(rated.amount_of(BASE_FEE), rated.currency),
         other_charges=_other(rated, used),
         estimated_total=money_text(rated.total, rated.currency),
-        by_user=_by_user(tenant.id, used, month, as_of),
+        by_user=_by_user(asked["users"], found["users"]),
         cost_per_task=cost_per_task(totals, amount=rated.total, fees=fees_of(rated)),
         efficiency=efficiency(totals),
         gpu=gpu_of(tenant.id, totals, month, as_of),
-        previous=_previous(tenant, card, month, as_of, rated, totals),
+        previous=None
+        if bill_before is None
+        else comparison(
+            period=before.key,
+            complete=as_of >= month.end,
+            currency=rated.currency,
+            total=rated.total,
+            previous_currency=(charged := bill_before.rated(found["bill_before"], as_of)).currency,
+            previous_total=charged.total,
+            sums=meter_sums(totals),
+            previous_sums=meter_sums(totals_told(asked["totals_before"], found["totals_before"])),
+        ),
     )
 
 
@@ -163,23 +192,17 @@ def _other(rated: RatedLines, meters: Sequence[Meter]) -> list[OtherCharge]:
     ]
 
 
-def _by_user(tenant_id: UUID, meters: Sequence[Meter], month: Period, as_of: datetime) -> list[Breakdown]:
+def _user_asks(month: Period) -> list[Ask]:
     """Of the meters that are kept by user."""
+    windows = (Window(month.start, month.end),)
+    return [Ask(meter, windows, (USER,)) for meter in METERS.values() if meter.by_user]
+
+
+def _by_user(asks: Sequence[Ask], found: Sequence[Measured]) -> list[Breakdown]:
     users: dict[str, dict[str, str]] = defaultdict(dict)
-    for meter in meters:
-        if not meter.by_user:
-            continue
-        answer = usage_query(
-            tenant_id=tenant_id,
-            meter=meter.key,
-            start=month.start,
-            end=month.end,
-            window="month",
-            group_by="user",
-            as_of=as_of,
-        )
-        for result in answer["results"]:
-            users[result["group"] or ""][meter.key] = result["value"]
+    for ask, measured in zip(asks, found, strict=True):
+        for (_, dimensions), value in measured.items():
+            users[str(json.loads(dimensions)[USER])][ask.meter.key] = decimal_text(value)
     return [Breakdown(group=user, meters=users[user]) for user in sorted(users)]
 
 
@@ -189,32 +212,6 @@ def gpu_of(tenant_id: UUID, totals: Sequence[MeterTotal], month: Period, as_of: 
         return gpu_hours(Decimal(0), Decimal(0))
     time = gpu_time(tenant_id=tenant_id, start=month.start, end=month.end, as_of=as_of)
     return gpu_hours(paid, time.busy)
-
-
-def _previous(
-    tenant: Customer,
-    card: RateCard | None,
-    month: Period,
-    as_of: datetime,
-    rated: RatedLines,
-    totals: Sequence[MeterTotal],
-) -> Comparison | None:
-    """None for a tenant that was not there yet."""
-    before = period_of(month.start - timedelta(days=1))
-    if tenant.created_at >= before.end:
-        return None
-    charged = charges_of(customer=tenant, period=before, as_of=as_of, fallback=card)
-    used = usage_totals(tenant_id=tenant.id, start=before.start, end=before.end, as_of=as_of)
-    return comparison(
-        period=before.key,
-        complete=as_of >= month.end,
-        currency=rated.currency,
-        total=rated.total,
-        previous_currency=charged.currency,
-        previous_total=charged.total,
-        sums=meter_sums(totals),
-        previous_sums=meter_sums(used),
-    )
 
 
 def _meter(meter: Meter, totals: Sequence[MeterTotal], rated: RatedLines) -> MeterReport:
@@ -232,29 +229,32 @@ def _meter(meter: Meter, totals: Sequence[MeterTotal], rated: RatedLines) -> Met
     )
 
 
+def _days(month: Period) -> tuple[Window, ...]:
+    count = (month.end - month.start).days
+    starts = [month.start + timedelta(days=number) for number in range(count + 1)]
+    return tuple(Window(*pair) for pair in itertools.pairwise(starts))
+
+
 def _daily(
-    tenant_id: UUID, meters: Sequence[Meter], start: datetime, end: datetime, as_of: datetime
+    days: Sequence[Window], asks: Sequence[Ask], found: Sequence[Measured], as_of: datetime
 ) -> list[DailyTotal]:
-    """One row per day without usage too, so that a chart needs no gaps filled; none after `as_of`."""
-    days = []
-    day = start
-    while day < end:
-        days.append(Window(day, day + timedelta(days=1)))
-        day += timedelta(days=1)
-    found = []
-    for meter in meters:
-        measured = measure(tenant_id=tenant_id, meter=meter, windows=days, as_of=as_of)
+    """One row per day without usage too, so that a chart needs no gaps filled; none after `as_of`, and none of meters
+    without usage."""
+    rows = []
+    for ask, measured in zip(asks, found, strict=True):
+        if not measured:
+            continue
         sums = _sums((index, value) for (index, _), value in measured.items())
-        found += [
+        rows += [
             DailyTotal(
                 date=f"{window.start:%Y-%m-%d}",
-                meter=meter.key,
+                meter=ask.meter.key,
                 value=decimal_text(sums.get(index, Decimal(0))),
             )
             for index, window in enumerate(days)
             if index in sums or window.start <= as_of
         ]
-    return found
+    return rows
 
 
 def _breakdown(totals: Sequence[MeterTotal], dimension: str) -> list[Breakdown]:

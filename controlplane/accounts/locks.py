@@ -20,3 +20,7 @@ def api_key_lock(*, team_id: UUID, api_key_id: UUID) -> ApiKey | None:
 
 def user_lock(email: str) -> User | None:
     return User.objects.select_for_update(no_key=True).filter(email=email).first()
+
+
+def user_lock_by_id(user_id: UUID) -> User | None:
+    return User.objects.select_for_update(no_key=True).filter(pk=user_id).first()

@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.functions import Lower
 
 from controlplane.accounts import roles
 from controlplane.core.ids import uuid7
@@ -22,6 +23,10 @@ class User(AbstractBaseUser):
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=200, blank=True)
     is_active = models.BooleanField(default=True)
+    #: An IANA name; empty: the browser's.
+    time_zone = models.CharField(max_length=64, blank=True, default="", db_default="")
+    #: One of preferences.LANGUAGES; empty: the browser's.
+    language = models.CharField(max_length=8, blank=True, default="", db_default="")
     created_at = models.DateTimeField()
 
     objects: ClassVar[UserManager] = UserManager()
@@ -59,6 +64,29 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.role} of {self.team_id}"
+
+
+class SavedView(models.Model):
+    """A list of the portal as somebody left it, under a name: `query` is what its address says after the `?`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="saved_views")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_views")
+    #: Of which list, as the portal calls it.
+    subject = models.CharField(max_length=20)
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=1000)
+    #: The whole team sees it.
+    shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("team", "user", "subject", Lower("name"), name="one_saved_view_per_name")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.user_id}"
 
 
 class Invitation(models.Model):

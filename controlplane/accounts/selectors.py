@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower
 
-from controlplane.accounts.access import Principal
-from controlplane.accounts.models import ApiKey, Invitation, Membership, User
+from controlplane.accounts.access import Principal, access_allows
+from controlplane.accounts.models import ApiKey, Invitation, Membership, SavedView, User
 from controlplane.accounts.roles import ADMIN, ADMINISTRATOR, CUSTOMER, GRANTS, ROLE_SCOPES
 from controlplane.accounts.tokens import token_hash, token_prefix
 
@@ -159,3 +160,15 @@ def api_keys_visible(*, principal: Principal) -> QuerySet[ApiKey]:
 
 def api_keys_of_team(*, team_id: UUID) -> QuerySet[ApiKey]:
     return ApiKey.objects.filter(team_id=team_id).order_by("-created_at")
+
+
+def saved_views_visible(*, principal: Principal) -> QuerySet[SavedView]:
+    """The person's own and those that teammates share, by name."""
+    mine = Q(user_id=principal.user_id)
+    found = SavedView.objects.filter(mine | Q(shared=True), team_id=principal.team_id)
+    return found.select_related("user").order_by(Lower("name"), "pk")
+
+
+def saved_view_removable(view: SavedView, *, principal: Principal) -> bool:
+    """By its maker; a shared one also by those who decide about the team."""
+    return view.user_id == principal.user_id or (view.shared and access_allows(principal, ADMIN))

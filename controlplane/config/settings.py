@@ -309,6 +309,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "controlplane.portal.viewer.ViewerMiddleware",
 ]
 TEMPLATES = [
     {

@@ -34,7 +34,11 @@ from controlplane.tenants.selectors import tenants_visible
 EXPORT_ROWS = 50_000
 COLUMNS = ("sequence", "at", "actor", "action", "subject_type", "subject_id", "data", "hash")
 #: Kinds of subjects that have a page of their own, by id.
-PAGES = {"operation": "portal:operation", "invoice": "portal:invoice"}
+PAGES = {
+    "operation": "portal:operation",
+    "invoice": "portal:invoice",
+    "bulk_request": "portal:tenants-bulk-outcome",
+}
 FILTERS = ("actor", "action", "about", "from", "to")
 
 

@@ -1,5 +1,6 @@
 """Invoices: the list, one invoice with what may be done to it, and the explanation of a line."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -174,11 +175,12 @@ def invoice_draft(request: HttpRequest, principal: Principal, slug: str) -> Http
 def rows_of(principal: Principal, found: Any, now: datetime) -> list[dict[str, Any]]:
     """Each invoice with the slug of its tenant, what is left to pay, and whether that is late."""
     listed = list(found)
-    slugs = dict(
-        tenants_visible(principal=principal)
-        .filter(pk__in={row.tenant_id for row in listed})
-        .values_list("pk", "slug")
-    )
+    visible = tenants_visible(principal=principal).filter(pk__in={row.tenant_id for row in listed})
+    return rows_told(listed, dict(visible.values_list("pk", "slug")), now)
+
+
+def rows_told(found: Iterable[Invoice], slugs: Mapping[UUID, str], now: datetime) -> list[dict[str, Any]]:
+    """The same where the slugs are known."""
     return [
         {
             "invoice": row,
@@ -187,7 +189,7 @@ def rows_of(principal: Principal, found: Any, now: datetime) -> list[dict[str, A
             "overdue": _is_overdue(row, now),
             "month": f"{row.period_start:%Y-%m}",
         }
-        for row in listed
+        for row in found
     ]
 
 

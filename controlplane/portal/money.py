@@ -17,7 +17,7 @@ from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_allows
 from controlplane.core import clock
 from controlplane.portal.chart import Chart, month_chart
-from controlplane.portal.invoices import rows_of
+from controlplane.portal.invoices import rows_told
 from controlplane.portal.pages import page
 from controlplane.portal.reports import reports_context
 from controlplane.portal.tenants import tenant_frame
@@ -74,7 +74,7 @@ def tenant_billing(request: HttpRequest, principal: Principal, slug: str) -> Htt
         "period": period.key,
         "periods": periods_of(tenant, now),
         "span": period,
-        "rows": rows_of(principal, issued, now),
+        "rows": rows_told(issued, {tenant.pk: tenant.slug}, now),
         "may_draft": access_allows(principal, roles.BILLING_WRITE),
     }
     return tenant_frame(

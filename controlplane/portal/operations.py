@@ -33,6 +33,7 @@ from controlplane.operations.services import operation_cancel, operation_retry
 from controlplane.portal.listing import chosen, page_of
 from controlplane.portal.pages import abilities, act, page, show
 from controlplane.portal.plan_table import plan_table
+from controlplane.portal.saved_views import saved_views_bar
 from controlplane.portal.timeline import timeline_of
 from controlplane.portal.words import kind_text
 
@@ -57,6 +58,7 @@ def operations(request: HttpRequest, principal: Principal) -> HttpResponse:
         "filtered": any(filters.values()),
         "all_states": states.STATES,
         "kinds": states.KINDS,
+        **saved_views_bar(principal, "operations", request.GET),
     }
     return show(
         request,

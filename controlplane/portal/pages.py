@@ -8,6 +8,8 @@ from uuid import uuid4
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
+from django.db.models import Count, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -127,19 +129,27 @@ def show(
     status: int = 200,
 ) -> HttpResponse:
     """The page in its frame. `crumbs` are (text, url); the last one has no url."""
+    team = _team(principal)
     frame = {
         "section": section,
         "crumbs": crumbs,
         "can": abilities(principal),
-        "team": Team.objects.filter(pk=principal.team_id).first(),
+        "team": team,
         "role": principal.role,
-        "open_operations": operations_visible(principal=principal)
-        .filter(state__in=operation_states.OPEN)
-        .count(),
+        "open_operations": getattr(team, "open_operations", 0),
         "form_key": str(uuid4()),
         "now": clock.now(),
+        "zone_source": request.META.get("freehold.zone_source", ""),
     }
     return render(request, template, {**frame, **context}, status=status)
+
+
+def _team(principal: Principal) -> Team | None:
+    """With the number of its open operations that the principal sees."""
+    opened = operations_visible(principal=principal).filter(state__in=operation_states.OPEN).order_by()
+    number = opened.values("tenant__team_id").annotate(number=Count("pk")).values("number")
+    counted = Coalesce(Subquery(number), 0)
+    return Team.objects.filter(pk=principal.team_id).annotate(open_operations=counted).first()
 
 
 def once(request: HttpRequest, principal: Principal, work: Callable[[], str]) -> HttpResponse:

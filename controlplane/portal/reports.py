@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from billing.reports.links import (
@@ -95,7 +96,8 @@ def schedule_new(request: HttpRequest, principal: Principal, slug: str | None = 
             now=clock.now(),
             secret_bytes=secrets.token_bytes(SECRET_BYTES),
         )
-        at = f"{day_text(made.next_at)}, {made.next_at:%H:%M} UTC"
+        local = timezone.localtime(made.next_at)
+        at = f"{day_text(local)}, {local:%H:%M %Z}"
         messages.success(request, gettext("The report is sent next on %(moment)s.") % {"moment": at})
         return _url(tenant)
 

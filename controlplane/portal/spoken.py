@@ -12,6 +12,8 @@ from controlplane.core.errors import FreeholdError
 
 #: Sentences that are written where they are used, and have no table of their own.
 FURTHER: Final = (
+    gettext_noop("The engine reached the wanted state."),
+    gettext_noop("Approval was asked for with the request."),
     gettext_noop("This machine"),
     gettext_noop("Kubernetes cluster"),
     gettext_noop("Postgres, Redis, vector store and runtime as processes of their own."),

@@ -16,9 +16,13 @@ from controlplane.core import clock
 from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import HEAVY_FIELDS, operations_visible
+from controlplane.portal.bulk import TITLES, tenant_ids_of
 from controlplane.portal.listing import Column, chosen, headings, order_of, ordered, page_of
 from controlplane.portal.pages import page, show
+from controlplane.portal.resource_graph import BOX_HEIGHT, BOX_WIDTH, resource_graph
+from controlplane.portal.saved_views import saved_views_bar
 from controlplane.tenants import states
+from controlplane.tenants.bulk import MOST, bulk_tenants
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.plans import plans
 from controlplane.tenants.selectors import tenant_get, tenant_health, tenants_search
@@ -118,6 +122,8 @@ def tenants(request: HttpRequest, principal: Principal) -> HttpResponse:
         "lifecycles": states.LIFECYCLES,
         "healths": states.HEALTHS,
         "plans": plans().values(),
+        "bulk_titles": TITLES,
+        **saved_views_bar(principal, "tenants", params),
     }
     return show(
         request,
@@ -131,9 +137,14 @@ def tenants(request: HttpRequest, principal: Principal) -> HttpResponse:
 
 @page(roles.TENANTS_READ)
 def tenants_file(request: HttpRequest, principal: Principal) -> HttpResponse:
-    """The list as it is filtered and ordered, as CSV."""
+    """The list as it is filtered and ordered, or its ticked rows, as CSV."""
     order = order_of(request.GET, SORTS, "-created")
-    found = ordered(tenants_search(principal=principal, filters=_filters(request.GET)), order, SORTS)
+    ticked = tenant_ids_of(request.GET)
+    if ticked:
+        found = bulk_tenants(principal=principal, tenant_ids=ticked[:MOST])
+    else:
+        found = tenants_search(principal=principal, filters=_filters(request.GET))
+    found = ordered(found, order, SORTS)
     answer = HttpResponse(
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="tenants.csv"'},
@@ -216,7 +227,14 @@ def tenant_resources(request: HttpRequest, principal: Principal, slug: str) -> H
         for row in resources
         if text in f"{row.get('name', '')} {row.get('type', '')} {row.get('id', '')}".lower()
     ]
-    context = {"resources": shown, "total": len(resources), "q": text}
+    context = {
+        "resources": shown,
+        "total": len(resources),
+        "q": text,
+        # What a filter leaves is no whole: the graph stands above all resources only.
+        "graph": None if text else resource_graph(resources),
+        "box": {"width": BOX_WIDTH, "height": BOX_HEIGHT},
+    }
     return tenant_frame(
         request, principal, "portal/tenant_resources.html", found, context, tab="tenant-resources"
     )

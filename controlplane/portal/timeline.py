@@ -129,7 +129,7 @@ def _line(kind: str, data: Mapping[str, Any], resources: Mapping[str, Resource])
             return _state_line(data)
         case "step":
             state = str(data.get("state", ""))
-            detail = f": {data['detail']}" if data.get("detail") else ""
+            detail = f": {spoken(str(data['detail']))}" if data.get("detail") else ""
             verb = gettext("begins") if state == states.STEP_RUNNING else word_text(state)
             said = gettext("Step %(name)s %(verb)s") % {"name": data.get("name", ""), "verb": verb}
             return f"{said}{detail}", _SEVERITY_TONE.get(state, "")

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
+from django.db.models import Min, Q
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext, gettext_noop
 
+from billing.exact import decimal_text
 from billing.metering.catalogue import METERS
-from billing.metering.selectors import fleet_usage_query
+from billing.metering.selectors import fleet_month_usage
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
 from controlplane.core import clock
@@ -17,7 +19,6 @@ from controlplane.portal.listing import Column, headings, order_of, page_of
 from controlplane.portal.money import CHARTED_FIRST, months_since, period_asked
 from controlplane.portal.pages import page, show
 from controlplane.portal.reports import reports_context
-from controlplane.tenants.billed import billed
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.selectors import tenants_visible
 
@@ -44,46 +45,45 @@ def usage(request: HttpRequest, principal: Principal) -> HttpResponse:
     period = period_asked(request, now)
     wanted = request.GET.get("meter", "")
     meter = METERS[wanted if wanted in METERS else CHARTED_FIRST[0]]
-    # Without their stacks, whose state is large, and their newest operations.
-    visible = tenants_visible(principal=principal).values("pk")
-    everyone = list(Tenant.objects.filter(pk__in=visible).order_by("slug", "created_at"))
-    tenants = [tenant for tenant in everyone if billed(tenant).lived_in(period)]
+    visible = Tenant.objects.filter(pk__in=tenants_visible(principal=principal).values("pk"))
+    # Thousands of them are told apart by their slugs alone; what a page shows is read for its rows.
+    ended = Q(deprovisioned_at__isnull=False, deprovisioned_at__lte=period.start)
+    living = visible.filter(created_at__lt=period.end).exclude(ended).order_by("slug", "created_at")
+    slugs = dict(living.values_list("pk", "slug"))
     # By id: a slug may have been another tenant's before.
-    asked: dict[str, Any] = {
-        "tenants": {tenant.pk: str(tenant.pk) for tenant in tenants},
-        "meter": meter.key,
-        "start": period.start,
-        "end": period.end,
-        "as_of": now,
-    }
-    by_tenant = fleet_usage_query(**asked, window="month", group_by="tenant")["results"]
-    by_day = fleet_usage_query(**asked, window="day")["results"]
-    values = {row["group"]: Decimal(row["value"]) for row in by_tenant}
-    total = sum(values.values(), Decimal(0)) if meter.additive else None
+    used = fleet_month_usage(
+        tenant_ids=list(slugs), meter=meter.key, start=period.start, end=period.end, as_of=now
+    )
+    total = sum(used.by_tenant.values(), Decimal(0)) if meter.additive else None
     order = order_of(request.GET, SORTS, "-value")
-    rows = [_row(tenant, values.get(str(tenant.pk), Decimal(0)), total) for tenant in tenants]
+    ranked = list(slugs)
     if order.key == "tenant":
-        rows.sort(key=lambda row: row.tenant.slug, reverse=order.descending)
+        ranked.sort(key=lambda pk: slugs[pk], reverse=order.descending)
     else:
-        rows.sort(key=lambda row: row.value, reverse=order.descending)
+        ranked.sort(key=lambda pk: used.by_tenant.get(pk, Decimal(0)), reverse=order.descending)
+    found = page_of(ranked, request.GET)
+    shown = Tenant.objects.in_bulk(found.object_list)
+    found.object_list = [
+        _row(shown[pk], used.by_tenant.get(pk, Decimal(0)), total) for pk in found.object_list
+    ]
     context = {
-        "found": page_of(rows, request.GET),
+        "found": found,
         "headings": headings(COLUMNS, order, request.GET),
         "chart": month_chart(
             period=period.key,
-            daily=[(row["from"][:10], row["value"]) for row in by_day],
+            daily=[(day.isoformat(), decimal_text(value)) for day, value in used.by_day.items()],
             unit=meter.unit,
             today=now.date(),
         )
-        if values
+        if used.by_tenant
         else None,
         "meter": meter,
         "meters": METERS.values(),
         "total": total,
         "period": period.key,
-        "periods": months_since(min((each.created_at for each in everyone), default=now), now),
+        "periods": months_since(visible.aggregate(first=Min("created_at"))["first"] or now, now),
         "as_of": now,
-        "tenants": tenants,
+        "tenants": bool(slugs),
         "page_title": gettext("Usage"),
         "page_lead": gettext("What all tenants used, by meter. A tenant's page says what it owes for it."),
         **reports_context(principal, None, now),

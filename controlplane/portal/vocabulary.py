@@ -18,6 +18,7 @@ from controlplane.tenants.plans import plans
 FURTHER: Final = (
     "postgres", "redis", "cache", "vector store", "runtime", "gpu pool", "stack", "agents", "worker", "provider",
     "create", "update", "replace", "delete", "same", "read", "refresh", "preview", "apply", "run", "destroy",
+    "state", "step", "resource", "diagnostic", "summary", "message",
     "approve", "reject", "cancel", "retry", "approved", "rejected", "canceled", "retried", "automatic",
     "base fee", "usage", "recurring", "one time", "fixed", "minimum", "commitment", "discount", "credit", "addon",
     "month", "name", "slug", "plan", "target", "region", "contact email", "manual", "final", "scheduled",

@@ -1,11 +1,17 @@
 """Tenants as billing's directory of customers (billing/directory.py); named by the setting BILLING_CUSTOMERS."""
 
 from collections.abc import Iterator
+from typing import Final
 from uuid import UUID
 
 from billing.directory import BilledCustomer
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.plans import plans
+
+#: Of a tenant, what `billed` reads.
+BILLED_FIELDS: Final = (
+    "id", "team_id", "slug", "name", "created_at", "deprovisioned_at", "contact_email", "plan",
+)  # fmt: skip
 
 
 class TenantDirectory:

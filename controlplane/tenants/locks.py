@@ -1,4 +1,5 @@
-"""Locks over more than one row, and their order: operations before their tenant, as by whoever claims one."""
+"""Locks over more than one row, and their order: a row of a request for several tenants, operations, then their
+tenant, as by whoever claims one."""
 
 from uuid import UUID
 
@@ -7,13 +8,20 @@ from django.db import transaction
 from controlplane.core.errors import RetryLater
 from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
-from controlplane.tenants.models import Tenant
+from controlplane.tenants import states
+from controlplane.tenants.models import BulkOutcome, Tenant
 
 _ROUNDS = 20
 
 
 class _CameBetween(Exception):
     """Rolls a round back, and with it the locks it took."""
+
+
+def bulk_outcome_lock(row_id: int) -> BulkOutcome | None:
+    """The row while its tenant still waits to be asked; None once it was. Needs a transaction."""
+    rows = BulkOutcome.objects.select_for_update(of=("self",)).select_related("tenant")
+    return rows.filter(pk=row_id, state=states.BULK_WAITING).first()
 
 
 def tenant_and_operations_lock(tenant_id: UUID) -> Tenant:

@@ -158,6 +158,48 @@ class Snapshot(models.Model):
         return f"{self.kind} snapshot {self.id} ({self.state})"
 
 
+class BulkRequest(models.Model):
+    """One thing asked of several tenants. Each of them is a row of its own, which says what became of it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    team = models.ForeignKey("accounts.Team", on_delete=models.CASCADE, related_name="bulk_requests")
+    actor = models.CharField(max_length=200)
+    #: Made up by whoever asks, so that asking again is the same request.
+    key = models.CharField(max_length=64)
+    verb = models.CharField(max_length=20)
+    #: Of a label {key, value}; an empty value takes it off.
+    wanted = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["team", "actor", "key"], name="one_bulk_request_per_key")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.verb} by {self.actor}"
+
+
+class BulkOutcome(models.Model):
+    bulk = models.ForeignKey(BulkRequest, on_delete=models.CASCADE, related_name="outcomes")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="bulk_outcomes")
+    position = models.PositiveSmallIntegerField()
+    state = models.CharField(
+        max_length=12, choices=[(s, s) for s in states.BULK_STATES], default=states.BULK_WAITING
+    )
+    operation_id = models.UUIDField(null=True)
+    #: Why it was refused.
+    detail = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["bulk", "tenant"], name="tenant_once_per_bulk_request")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.bulk_id} for {self.tenant_id}: {self.state}"
+
+
 class HealthChange(models.Model):
     """What was shown of a tenant's health, or of one component's, from `at` on. Kept for 90 days."""
 

@@ -106,3 +106,12 @@ VERBS = {
     "rotate-credentials": "rotate_credentials",
     "upgrade": "upgrade",
 }
+
+#: What became of one tenant of a request for several: not asked yet, an operation queued, a field changed, nothing to
+#: change, or refused.
+BULK_WAITING: Final = "waiting"
+BULK_QUEUED: Final = "queued"
+BULK_CHANGED: Final = "changed"
+BULK_UNCHANGED: Final = "unchanged"
+BULK_REFUSED: Final = "refused"
+BULK_STATES: Final = (BULK_WAITING, BULK_QUEUED, BULK_CHANGED, BULK_UNCHANGED, BULK_REFUSED)

@@ -13,7 +13,6 @@ from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg_pool import PoolTimeout
 
 from tenant_runtime.agents.loading import Agents
-from tenant_runtime.database import Pool
 from tenant_runtime.engine.bus import Bus
 from tenant_runtime.engine.checkpoints import Checkpoints
 from tenant_runtime.engine.events import RunLog
@@ -78,7 +77,6 @@ class Attempts:
     def __init__(
         self,
         *,
-        pool: Pool,
         bus: Bus,
         runs: RunRows,
         leases: Leases,
@@ -86,7 +84,7 @@ class Attempts:
         agents: Agents,
         graphs: Graphs,
     ) -> None:
-        self._pool, self._bus, self._runs, self._leases = pool, bus, runs, leases
+        self._bus, self._runs, self._leases = bus, runs, leases
         self._checkpoints, self._agents, self._graphs = checkpoints, agents, graphs
 
     async def run(self, row: Row, held: Held) -> None:
@@ -96,7 +94,7 @@ class Attempts:
         extra = {"run_id": str(fence.run_id), "agent": row["agent"], "attempt": row["attempt"]}
         try:
             after = await self._leases.last_event(fence.run_id) if row["attempt"] > 1 else 0
-            events = RunLog(self._pool, self._bus, fence, after=after)
+            events = RunLog(self._checkpoints.saver.writer, self._bus, fence, after=after)
             writer = asyncio.create_task(events.run())
             try:
                 outcome = await self._outcome(row, held, events)

@@ -9,10 +9,11 @@ from typing import Final, NamedTuple
 from psycopg import Error
 
 from tenant_runtime.database import Pool
-from tenant_runtime.engine.bus import CHANNEL, Bus
-from tenant_runtime.engine.fence import HELD, Fence
+from tenant_runtime.engine.bus import Bus
+from tenant_runtime.engine.fence import Fence
 from tenant_runtime.engine.serial import dumps
 from tenant_runtime.engine.states import EOF_EVENT, TERMINAL
+from tenant_runtime.engine.writing import RunWriter
 from tenant_runtime.errors import LeaseLost
 
 #: A waiting stream looks at the rows at least this often, and tells the client it is alive.
@@ -22,13 +23,6 @@ _PAGE: Final = 500
 #: than a quick step does.
 GATHER_S: Final = 0.02
 _RETRY_S: Final = 0.5
-#: No second copy of a batch whose answer was lost: only the holder of the lease numbers events.
-_WRITE: Final = f"""
-WITH {HELD},
-written AS (
-    INSERT INTO run_events (run_id, seq, event, data) SELECT %(fence_run)s, given.*
-    FROM held, unnest(%(numbers)s::int[], %(events)s::text[], %(data)s::text[]) AS given ON CONFLICT DO NOTHING)
-SELECT pg_notify(%(channel)s, %(message)s) FROM held"""  # noqa: S608 - two constants
 
 
 class RunEvent(NamedTuple):
@@ -43,8 +37,8 @@ class RunLog:
     `after` is the number of the run's last event: a successor goes on counting where a lost worker ended.
     """
 
-    def __init__(self, pool: Pool, bus: Bus, fence: Fence, *, after: int = 0) -> None:
-        self._pool, self._bus, self._fence = pool, bus, fence
+    def __init__(self, writer: RunWriter, bus: Bus, fence: Fence, *, after: int = 0) -> None:
+        self._writer, self._bus, self._fence = writer, bus, fence
         self._seq = after
         self._buffer: list[RunEvent] = []
         self._more = asyncio.Event()
@@ -97,24 +91,12 @@ class RunLog:
             if not batch:
                 return
             try:
-                async with self._pool.connection() as conn:
-                    cursor = await conn.execute(
-                        _WRITE,
-                        self._fence.values()
-                        | {
-                            "numbers": [item.seq for item in batch],
-                            "events": [item.event for item in batch],
-                            "data": [item.data for item in batch],
-                            "channel": CHANNEL,
-                            "message": self._bus.message("events", self._fence.run_id),
-                        },
-                    )
-                    held = await cursor.fetchone()
+                rows = [item._asdict() for item in batch]
+                rows[0]["message"] = self._bus.message("events", self._fence.run_id)
+                await self._writer.write(self._fence, {"events": rows})
             except BaseException:
                 self._more.set()
                 raise
-            if held is None:
-                raise self._fence.lost()
             del self._buffer[: len(batch)]
             self._bus.wake_followers(self._fence.run_id)
             self._begun = True

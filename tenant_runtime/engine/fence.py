@@ -1,29 +1,21 @@
 """The fence around an executing run: what is written for it is written under its lease's token, or not at all.
 
-Every write on behalf of a run (checkpoints, ledger, events, values, usage) calls `fence_hold` in its transaction, or
-is one statement that begins with HELD. A takeover raises the token by an UPDATE, which waits for the lock that either
-takes. So a worker that lost its lease has either committed before the takeover, and the successor reads what it wrote,
-or writes nothing.
+Every write on behalf of a run (ledger, values, usage) calls `fence_hold` in its transaction, or goes through writing.py
+(checkpoints, events), whose statement takes the same lock. A takeover raises the token by an UPDATE, which waits for
+that lock. So a worker that lost its lease has either committed before the takeover, and the successor reads what it
+wrote, or writes nothing.
 """
 
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from psycopg import AsyncConnection, AsyncCursor, sql
 from psycopg.rows import DictRow
 
 from tenant_runtime.errors import LeaseLost
-
-#: The beginning of a statement that is carried out under the fence, or not at all: what it writes is selected FROM
-#: held, and so is its answer. It takes Fence.values().
-HELD: Final = """held AS (
-    SELECT 1 FROM runs WHERE run_id = %(fence_run)s AND status = 'running' AND lease_token = %(fence_token)s
-    FOR SHARE)"""
-#: The same for a statement that a request makes for itself.
-UNFENCED: Final = "held AS (SELECT 1)"
 
 _HOLD: Final = sql.SQL(
     "SELECT 1 AS held FROM runs WHERE run_id = %s AND status = 'running' AND lease_token = %s FOR {}"
@@ -38,9 +30,6 @@ class Fence:
 
     run_id: UUID
     token: int
-
-    def values(self) -> dict[str, Any]:
-        return {"fence_run": self.run_id, "fence_token": self.token}
 
     def lost(self) -> LeaseLost:
         return LeaseLost(f"run {self.run_id} was taken over, canceled or removed; this worker stops it")

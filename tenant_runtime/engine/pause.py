@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
+
 from tenant_runtime.access.keys import audit_write
 from tenant_runtime.database import Connection, Pool
 from tenant_runtime.errors import Paused
@@ -51,15 +54,25 @@ class PauseRow:
     async def refuse_while_paused(self) -> None:
         """Raises Paused. For new work that is no run, such as documents to embed."""
         async with self._pool.connection() as conn:
-            await paused_check(conn)
+            await paused_refuse(await paused_ask(conn))
 
 
-async def paused_check(conn: Connection) -> None:
-    """Raises Paused. Asked in the transaction that stores a run: what was being stored as the pause came, finishes."""
-    if found := await _read(conn):
+async def paused_ask(conn: Connection) -> AsyncCursor[DictRow]:
+    """For `paused_refuse`. Asked in the transaction that stores a run: what was being stored as the pause came,
+    finishes."""
+    return await conn.execute("SELECT reason, hint, paused_at FROM run_pause")
+
+
+async def paused_refuse(asked: AsyncCursor[DictRow]) -> None:
+    """Raises Paused."""
+    if found := await _answer(asked):
         raise Paused(found.reason, hint=found.hint)
 
 
 async def _read(conn: Connection) -> Pause | None:
-    row = await (await conn.execute("SELECT reason, hint, paused_at FROM run_pause")).fetchone()
+    return await _answer(await paused_ask(conn))
+
+
+async def _answer(asked: AsyncCursor[DictRow]) -> Pause | None:
+    row = await asked.fetchone()
     return None if row is None else Pause(row["reason"], row["hint"], row["paused_at"])

@@ -11,7 +11,7 @@ from tenant_runtime.database import Connection, Pool
 from tenant_runtime.engine.bus import CHANNEL, Bus
 from tenant_runtime.engine.events import RunEvent
 from tenant_runtime.engine.fence import Fence
-from tenant_runtime.engine.pause import paused_check
+from tenant_runtime.engine.pause import paused_ask, paused_refuse
 from tenant_runtime.engine.serial import dumps
 from tenant_runtime.engine.states import (
     EOF_EVENT,
@@ -54,13 +54,10 @@ class RunWanted:
     priority: int = 0
 
 
-async def _active_on(conn: Connection, thread_id: uuid.UUID) -> list[uuid.UUID]:
-    """The runs of the thread that are not over, oldest first."""
-    cursor = await conn.execute(
-        "SELECT run_id FROM runs WHERE thread_id = %s AND status IN ('pending', 'running') ORDER BY seq",
-        [thread_id],
-    )
-    return [row["run_id"] for row in await cursor.fetchall()]
+#: The runs of the thread that are not over, oldest first.
+_ACTIVE: Final = (
+    "SELECT run_id FROM runs WHERE thread_id = %s AND status IN ('pending', 'running') ORDER BY seq"
+)
 
 
 class RunRows:
@@ -79,10 +76,11 @@ class RunRows:
         `reject` raises Conflict while the thread is busy; the others queue behind what is active.
         thread_id None makes a thread of its own, removed after the run. Raises Paused while no new work is taken.
         """
+        graph = Jsonb({"graph_id": wanted.agent, "assistant_id": wanted.assistant_id})
+        active: list[uuid.UUID] = []
+        # In a pipeline only an answer costs a way to the database and back: all is asked first, in its order.
         async with self._pool.connection() as conn, conn.pipeline(), conn.transaction():
-            await paused_check(conn)
-            graph = Jsonb({"graph_id": wanted.agent, "assistant_id": wanted.assistant_id})
-            active: list[uuid.UUID] = []
+            paused = await paused_ask(conn)
             if ephemeral := thread_id is None:
                 thread_id = uuid.uuid4()
                 await conn.execute(
@@ -90,15 +88,19 @@ class RunRows:
                     "VALUES (%s, %s, %s, 'busy', true)",
                     [thread_id, wanted.principal, graph],
                 )
+                await paused_refuse(paused)
             else:
-                await ThreadRows.lock(conn, thread_id, owner=owner)
-                active = await _active_on(conn, thread_id)
+                locked = await ThreadRows.lock_ask(conn, thread_id, owner=owner)
+                others = await conn.execute(_ACTIVE, [thread_id])
+                await paused_refuse(paused)
+                await ThreadRows.locked(locked, thread_id)
+                active = [row["run_id"] for row in await others.fetchall()]
             if active and wanted.strategy == "reject":
                 raise Conflict(
                     f"thread {thread_id} has an active run; wait for it, or choose another multitask_strategy",
                     code="thread_busy",
                 )
-            cursor = await conn.execute(
+            inserted = await conn.execute(
                 "INSERT INTO runs (run_id, thread_id, agent, assistant_id, principal, metadata, kwargs, "
                 "multitask_strategy, webhook, priority, run_after) "
                 "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now() + make_interval(secs => %s)) "
@@ -110,9 +112,6 @@ class RunRows:
                     wanted.delay_s,
                 ],
             )  # fmt: skip
-            run = await cursor.fetchone()
-            if run is None:
-                raise Conflict(f"run {wanted.run_id} was begun before", code="run_exists")
             if not ephemeral:
                 await conn.execute(
                     "UPDATE threads SET status = 'busy', updated_at = now(), metadata = metadata || %s "
@@ -120,6 +119,9 @@ class RunRows:
                     [graph, thread_id],
                 )
             await self.notify(conn, "work")
+            run = await inserted.fetchone()
+            if run is None:
+                raise Conflict(f"run {wanted.run_id} was begun before", code="run_exists")
         self._bus.wake(thread_id)
         displaced = [] if ephemeral or wanted.strategy not in ("interrupt", "rollback") else active
         return run, displaced

@@ -3,8 +3,9 @@
 import uuid
 from typing import Any, Final
 
-from psycopg import sql
+from psycopg import AsyncCursor, sql
 from psycopg.errors import UniqueViolation
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from tenant_runtime.database import Connection, Pool
@@ -90,12 +91,20 @@ class ThreadRows:
     @staticmethod
     async def lock(conn: Connection, thread_id: uuid.UUID, *, owner: str | None) -> Row:
         """Locks the row until the transaction ends; whoever decides about a thread's runs holds it."""
-        cursor = await conn.execute(
+        return await ThreadRows.locked(await ThreadRows.lock_ask(conn, thread_id, owner=owner), thread_id)
+
+    @staticmethod
+    async def lock_ask(conn: Connection, thread_id: uuid.UUID, *, owner: str | None) -> AsyncCursor[DictRow]:
+        """As `lock`, for a pipeline; `locked` takes the answer."""
+        return await conn.execute(
             "SELECT thread_id, status, metadata FROM threads WHERE thread_id = %(t)s "
             "AND (%(o)s::text IS NULL OR owner = %(o)s) FOR UPDATE",
             {"t": thread_id, "o": owner},
         )
-        row = await cursor.fetchone()
+
+    @staticmethod
+    async def locked(asked: AsyncCursor[DictRow], thread_id: uuid.UUID) -> Row:
+        row = await asked.fetchone()
         if row is None:
             raise _missing(thread_id)
         return row

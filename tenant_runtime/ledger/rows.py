@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
@@ -164,17 +164,13 @@ async def step_adopt(
     return _step(row)
 
 
-def steps_taken_in(*, finished: bool) -> str:
-    """Removes the steps of a checkpoint's tasks: a part of the statement that writes the checkpoint which follows it.
-
-    `finished` says that the tasks came to their end. Else (new input, an edited state) what may have taken effect
-    without anybody knowing is kept, for the next call like it. It takes thread, ns and parent.
-    """
-    keep = "" if finished else "AND (repeatable OR state IN ('done', 'failed'))"
-    return f"""
-    DELETE FROM run_steps USING held WHERE thread_id = %(thread)s::text::uuid AND (
-        (checkpoint_ns = %(ns)s AND checkpoint_id = %(parent)s) OR (%(ns)s = '' AND root_checkpoint_id = %(parent)s))
-    {keep}"""  # noqa: S608 - two constants
+#: Removes the steps of checkpoints' tasks: a part of the statement that writes the checkpoints which follow them, given
+#: as `checkpoints_given`. `finished` says that the tasks came to their end. Else (new input, an edited state) what may
+#: have taken effect without anybody knowing is kept, for the next call like it.
+STEPS_TAKEN_IN: Final = """
+    DELETE FROM run_steps s USING checkpoints_given g WHERE s.thread_id = g.thread::uuid AND (
+        (s.checkpoint_ns = g.ns AND s.checkpoint_id = g.parent) OR (g.ns = '' AND s.root_checkpoint_id = g.parent))
+    AND (g.finished OR s.repeatable OR s.state IN ('done', 'failed'))"""
 
 
 def settled(step: Step, *, state: StepState, result_type: str, result: bytes) -> Step:

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.supervisors import multiprocess
 
 from tenant_runtime.runtime import Runtime
+from tenant_runtime.service.garbage import garbage_settle
 from tenant_runtime.service.listener import Offer
 
 READY_FILE: Final = "ready"
@@ -91,6 +92,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        garbage_settle()
         if not self.started or self._state_dir is None:
             return
         if multiprocessing.parent_process() is None and sockets:

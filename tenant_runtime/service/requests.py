@@ -9,18 +9,19 @@ from tenant_runtime.access.visibility import owner_filter
 from tenant_runtime.runtime import Runtime
 
 
-def _runtime(request: Request) -> Runtime:
+# Coroutines, though they wait for nothing: a plain function would be called in another thread, at each request.
+async def _runtime(request: Request) -> Runtime:
     found: Runtime = request.app.state.runtime
     return found
 
 
-def _principal(request: Request) -> Principal:
+async def _principal(request: Request) -> Principal:
     found: Principal = request.state.principal
     return found
 
 
-def _owner(request: Request) -> str | None:
-    return owner_filter(_principal(request))
+async def _owner(request: Request) -> str | None:
+    return owner_filter(await _principal(request))
 
 
 InRuntime = Annotated[Runtime, Depends(_runtime)]

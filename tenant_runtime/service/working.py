@@ -8,6 +8,7 @@ from tenant_runtime.agents.loading import Agents
 from tenant_runtime.logs import logs_configure
 from tenant_runtime.opening import runtime_open
 from tenant_runtime.service.draining import Drain, ready_mark
+from tenant_runtime.service.garbage import garbage_settle
 from tenant_runtime.service.server import agents_for
 from tenant_runtime.settings import Settings
 
@@ -30,6 +31,7 @@ async def _work(settings: Settings, agents: Agents) -> None:
         asyncio.get_running_loop().add_signal_handler(number, told)
     async with runtime_open(settings, agents) as runtime:
         drain.runtime = runtime
+        garbage_settle()
         ready_mark(settings.state_dir)
         await stop.wait()
         await drain.over(farewell_s=0)

@@ -77,6 +77,13 @@ def urn(kind: str, name: str) -> str:
     return f"urn:pulumi:acme::freehold::{kind}::{name}"
 
 
+def parent_of(name: str) -> str:
+    """The URN of what a resource of RESOURCES belongs to: its component, or the stack."""
+    owners = [(kind, other) for other, kind, key in RESOURCES if not key and name.startswith(f"{other}-")]
+    kind, owner = owners[-1] if owners else (RESOURCES[0][1], RESOURCES[0][0])
+    return "" if name == RESOURCES[0][0] else urn(kind, owner)
+
+
 def request(principal: Principal, slug: str, now: datetime, **fields: Any) -> tuple[Tenant, Operation]:
     wanted = {"name": slug.replace("-", " ").title(), "plan": "starter", "target": "local", **fields}
     return tenant_create(principal=principal, slug=slug, now=now, **wanted)
@@ -158,7 +165,7 @@ def settle(operation: Operation, now: datetime, *, runtime_url: str = "http://12
     )
     transitions.step_begin(operation=operation, name=states.STEP_RECORD, now=now)
     resources = [
-        {"urn": urn(kind, name), "type": kind, "name": name, "id": key, "parent": ""}
+        {"urn": urn(kind, name), "type": kind, "name": name, "id": key, "parent": parent_of(name)}
         for name, kind, key in RESOURCES
     ]
     detail = stack_record(

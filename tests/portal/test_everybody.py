@@ -16,7 +16,7 @@ from django.urls import reverse
 from billing.budgets.models import Budget
 from billing.ledger.models import CreditGrant
 from billing.reports.models import ReportLink, ReportSchedule
-from controlplane.accounts.models import ApiKey, Invitation
+from controlplane.accounts.models import ApiKey, Invitation, SavedView
 from controlplane.core import clock
 from controlplane.operations.models import Operation
 from controlplane.portal.urls import urlpatterns
@@ -44,6 +44,8 @@ class Route:
     given: dict[str, str] = field(default_factory=dict)
     #: Of a whole team: a stranger finds, and changes, their own.
     team: bool = False
+    #: Of whoever asks: everybody changes their own, and nothing else.
+    own: bool = False
 
 
 #: Of one of our things.
@@ -148,6 +150,13 @@ ROUTES: Final[dict[str, Route]] = {
     "member-remove": Route(FORM, {}),
     "invitation-again": Route(FORM, {}),
     "invitation-revoke": Route(FORM, {}),
+    "preferences": Route(TEAM_READ, {"time_zone": "Asia/Tokyo"}, team=True, own=True),
+    "saved-views": Route(TEAM_READ, {"list": "tenants", "query": "q=a", "name": "n"}, team=True, own=True),
+    "saved-view-delete": Route(FORM, {}),
+    "tenants-bulk": Route(TEAM_CHANGE, {"verb": "refresh"}, team=True),
+    "tenants-bulk-outcome": Route(READ, {}),
+    "search": Route(TEAM_READ, team=True),
+    "search-hits": Route(TEAM_READ, team=True),
     "join": Route(LINK),
     "keys": Route(TEAM_CHANGE, {"name": "x", "scopes": "tenants:read"}, team=True),
     "key-rotate": Route(FORM, {"overlap": "0"}),
@@ -187,7 +196,12 @@ def addresses(
     form = {"name": "N", "slug": "newco", "plan": "starter", "target": "local", "step": "review"}
     draft = client.post("/tenants/new/", form).headers["Location"].split("/")[-2]
 
+    client.post("/views/", {"list": "tenants", "query": "q=a", "name": "Ours", "shared": "on"})
+    bulk = client.post("/bulk/tenants/", {"verb": "refresh", "tenants": str(tenant.pk)})
+
     ids: dict[str, Any] = {
+        "view_id": SavedView.objects.get().pk,
+        "bulk_id": bulk.headers["Location"].split("/")[-2],
         "slug": "acme",
         "draft_id": draft,
         "operation_id": waiting.id,
@@ -277,6 +291,8 @@ def test_nobody_else_changes_anything(
             route = ROUTES[name]
             if route.team and route.post is not None and who == "stranger":
                 continue  # that is their own team's
+            if route.own and who != "nobody":
+                continue  # that is their own
             answer = client.post(path, route.post or {})
             if route.get is LINK:
                 expected: tuple[int, ...] = (405, 422)

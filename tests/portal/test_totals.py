@@ -8,9 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pypdf import PdfReader
 
+from billing.metering.catalogue import METERS
 from controlplane.core import clock
 from controlplane.operations.models import Operation
 from controlplane.portal.figures import money_text
@@ -119,3 +122,41 @@ def test_what_is_no_meters_has_its_own_rows(owner: Person, browse: Browse, month
     text = Page(page).text
     for said in ("Support", "Discount of 3.7 %", "Minimum of", "Other charges"):
         assert said in text, said
+
+
+def test_pages_opened_while_events_arrive_agree_by_their_stamps(
+    owner: Person, browse: Browse, active: Active, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events come in between any two pages: those with one stamp say one total, and no page adds two moments up."""
+    client, moment = browse(owner), clock.now()
+    monkeypatch.setattr("controlplane.core.clock.now", lambda: moment)
+    totals: list[tuple[Decimal, Decimal]] = []
+
+    def arrive(number: int) -> None:
+        stories.used(active[0], [stories.model_call("acme", 500 + number, moment, tokens=77_777)], moment)
+
+    for number in range(4):
+        arrive(number)
+        moment += timedelta(seconds=30)
+        with CaptureQueriesContext(connection) as queries:
+            usage = client.get("/tenants/acme/usage/")
+        read = [query for query in queries if "billing_usagerollup" in query["sql"]]
+        assert len(read) == 1
+        billing = client.get("/tenants/acme/billing/")
+        report, invoice = usage.context["report"], billing.context["invoice"]
+        stamp = f"{moment:%d %b %Y, %H:%M:%S} UTC"
+        assert stamp in Page(usage).text
+        assert stamp in Page(billing).text
+        totals.append((Decimal(report["estimated_total"]), Decimal(invoice["total"])))
+        for row in report["meters"]:
+            if METERS[row["meter"]].adds_over_time:
+                daily = (Decimal(day["value"]) for day in report["daily"] if day["meter"] == row["meter"])
+                assert sum(daily) == pytest.approx(Decimal(row["total"]), abs=Decimal("1e-9")), row["meter"]
+    assert all(shown == billed for shown, billed in totals)
+    assert len(set(totals)) == len(totals), "each batch of events is in the next page"
+
+
+def test_a_page_says_what_is_known_now(owner: Person, browse: Browse, active: Active) -> None:
+    for path, shown in (("usage", "report"), ("billing", "invoice")):
+        as_of = browse(owner).get(f"/tenants/acme/{path}/").context[shown]["as_of"]
+        assert timedelta(0) <= clock.now() - datetime.fromisoformat(as_of) <= timedelta(seconds=60)

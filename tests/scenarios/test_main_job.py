@@ -18,7 +18,7 @@ from tests.scenarios.conftest import RunningFreehold
 
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(900)]
 #: Every tenant the scenarios make.
-SLUGS = ("acme", "globex", "umbrella-health")
+SLUGS = ("acme", "globex", "stark-labs", "umbrella-health", "wayne-works")
 PARTS = ("postgres", "redis", "web", "worker", "scheduler")
 
 

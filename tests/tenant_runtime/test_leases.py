@@ -17,6 +17,7 @@ from tenant_runtime.engine.bus import Bus
 from tenant_runtime.engine.events import RunLog
 from tenant_runtime.engine.fence import Fence, fence_hold
 from tenant_runtime.engine.leases import Leases, Renewal, Shares
+from tenant_runtime.engine.writing import RunWriter
 from tenant_runtime.errors import LeaseLost
 from tenant_runtime.settings import settings_read
 from tests.tenant_runtime.support import runtime_environment
@@ -172,7 +173,7 @@ async def test_nothing_is_written_under_an_old_token(new_database: Callable[[], 
     async with _opened(new_database()) as (pool, leases):
         run_id = await _pending(pool)
         (row,) = await leases.claim(1)
-        old = RunLog(pool, Bus.__new__(Bus), _fence(row))
+        old = RunLog(RunWriter(pool), Bus.__new__(Bus), _fence(row))
         old._bus = leases._bus
         old.append("values", {"n": 1})
         await old.flush()
@@ -182,7 +183,7 @@ async def test_nothing_is_written_under_an_old_token(new_database: Callable[[], 
         old.append("values", {"n": 2})
         with pytest.raises(LeaseLost):
             await old.flush()
-        new = RunLog(pool, leases._bus, _fence(taken), after=1)
+        new = RunLog(RunWriter(pool), leases._bus, _fence(taken), after=1)
         new.append("values", {"n": 3})
         await new.flush()
         await new.flush()

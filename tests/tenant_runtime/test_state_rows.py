@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from psycopg.types.json import Jsonb
 
 from tenant_runtime.database import Pool, migration_lock, migrations_apply, pool_open
 from tenant_runtime.database_login import login_open
@@ -37,14 +36,14 @@ async def _opened(url: str) -> AsyncIterator[tuple[Pool, StateRows]]:
 
 
 def _values(thread: str, checkpoint: str, parent: str | None = None) -> dict[str, Any]:
-    column = Jsonb({"id": checkpoint})
+    column = {"id": checkpoint}
     return {
         "thread": thread,
         "ns": "",
         "id": checkpoint,
         "parent": parent,
         "checkpoint": column,
-        "metadata": Jsonb({}),
+        "metadata": dict[str, Any](),
     }
 
 

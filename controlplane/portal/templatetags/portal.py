@@ -1,11 +1,13 @@
 """Tags and filters of the portal's templates. They show; they decide nothing."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from django import template
 from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, pgettext
@@ -67,42 +69,71 @@ def share(text: str) -> str:
 @register.filter
 def when(moment: datetime | str | None) -> SafeString | str:
     """`5 min ago`, with the exact time on hover; the browser keeps it current."""
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment)
     if moment is None:
         return "-"
-    return format_html(
-        '<time datetime="{}" title="{} UTC" data-relative>{}</time>',
-        clock.moment_text(moment),
-        f"{moment:%Y-%m-%d %H:%M:%S}",
-        figures.relative_text(moment, clock.now()),
-    )
+    local = _local(moment)
+    text = figures.relative_text(local, clock.now())
+    return _time(local, text, relative=True)
 
 
 @register.filter
 def stamp(moment: datetime | str) -> SafeString:
     """`22 Nov 2026, 13:54:22 UTC`: for figures that are true as of a moment and may be compared."""
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment)
-    return format_html(
-        '<time datetime="{}">{}, {} UTC</time>',
-        clock.moment_text(moment),
-        figures.day_text(moment),
-        f"{moment:%H:%M:%S}",
-    )
+    local = _local(moment)
+    return _time(local, f"{figures.day_text(local)}, {local:%H:%M:%S %Z}")
 
 
 @register.filter
 def day(moment: datetime | str | None) -> SafeString | str:
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment)
     if moment is None:
         return "-"
+    local = _local(moment)
+    return _time(local, figures.day_text(local))
+
+
+@register.filter
+def time_of_day(moment: datetime) -> SafeString:
+    """For the lines of a log, whose day is told elsewhere."""
+    local = _local(moment)
+    return _time(local, f"{local:%H:%M:%S}")
+
+
+@register.filter
+def utc_day(moment: datetime | str | None) -> SafeString | str:
+    """A day of a period, an invoice or a budget: theirs are of UTC, whoever looks."""
+    if moment is None:
+        return "-"
+    fixed = _local(moment).astimezone(UTC)
+    return _time(fixed, figures.day_text(fixed))
+
+
+@register.filter
+def utc_date(moment: datetime, form: str) -> str:
+    """The like of it in a form of its own, such as `M Y` for a month."""
+    # Without its zone nobody moves it to the viewer's.
+    return date_format(moment.astimezone(UTC).replace(tzinfo=None), form)
+
+
+@register.simple_tag
+def zone_name() -> str:
+    """The zone that this page's times are in."""
+    return timezone.get_current_timezone_name()
+
+
+def _local(moment: datetime | str) -> datetime:
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return timezone.localtime(moment)
+
+
+def _time(local: datetime, text: str, *, relative: bool = False) -> SafeString:
+    """On hover the exact time, in UTC too: that is what logs, exports and colleagues elsewhere say."""
+    exact = f"{local.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    if local.utcoffset():
+        exact = f"{local:%Y-%m-%d %H:%M:%S %Z}, {exact}"
+    kept = SafeString(" data-relative") if relative else ""
     return format_html(
-        '<time datetime="{}" title="{} UTC">{}</time>',
-        clock.moment_text(moment),
-        f"{moment:%Y-%m-%d %H:%M:%S}",
-        figures.day_text(moment),
+        '<time datetime="{}" title="{}"{}>{}</time>', clock.moment_text(local), exact, kept, text
     )
 
 

@@ -56,13 +56,26 @@ document.addEventListener("submit", (event) => {
     if (button.dataset.busy) button.lastChild.textContent = `${button.dataset.busy}…`;
   }
 });
+// What the browser calls its zone: from the next page on the server writes times in it.
+try {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && !document.cookie.split("; ").includes(`freehold-zone=${zone}`)) {
+    document.cookie = `freehold-zone=${zone}; path=/; max-age=31536000; samesite=lax`;
+  }
+} catch {
+  // Without it times are in UTC, as the page says.
+}
 // The back button may bring a page from memory, with its buttons still shut.
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
 
 document.addEventListener("change", (event) => {
-  if (event.target.matches("select[data-submit]")) event.target.form.requestSubmit();
+  const target = event.target;
+  if (target.matches("select[data-submit]")) target.form.requestSubmit();
+  if (target.matches("[data-tick-all]")) {
+    for (const box of target.form.querySelectorAll("td.tick input")) box.checked = target.checked;
+  }
 });
 
 document.addEventListener("keydown", (event) => {

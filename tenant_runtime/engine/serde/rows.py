@@ -1,43 +1,21 @@
-"""What the saver writes, each time in one statement: under the run's fence (engine/fence.py), or not at all.
+"""What the saver writes, each time all of it or nothing: under the run's fence, by engine/writing.py.
 
-A run writes more checkpoints than anything else, and each message to the database and back takes longer than what it
-asks for. So what a step's tasks wrote waits a moment for the checkpoint that follows, which nearly always comes at
-once, and is one statement with it. The tables are LangGraph's; a retried write finds its own rows and changes nothing.
+What a step's tasks wrote waits a moment for the checkpoint that follows, which nearly always comes at once, and is
+stored with it.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Final, NamedTuple
 
-from tenant_runtime.database import Pool
-from tenant_runtime.engine.fence import HELD, UNFENCED, Fence, fence_current
-from tenant_runtime.ledger.rows import steps_taken_in
+from tenant_runtime.engine.fence import Fence, fence_current
+from tenant_runtime.engine.writing import RunWriter
 
-_BLOBS: Final = """
-    INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
-    SELECT %(thread)s, %(ns)s, blob.* FROM held,
-        unnest(%(channels)s::text[], %(versions)s::text[], %(types)s::text[], %(blobs)s::bytea[]) AS blob
-    ON CONFLICT DO NOTHING"""
-_CHECKPOINT: Final = """
-    INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
-    SELECT %(thread)s, %(ns)s, %(id)s, %(parent)s, %(checkpoint)s, %(metadata)s FROM held
-    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id)
-    DO UPDATE SET checkpoint = EXCLUDED.checkpoint, metadata = EXCLUDED.metadata"""
-_WRITES: Final = """
-    INSERT INTO checkpoint_writes
-        (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
-    SELECT %(thread)s, %(ns)s, %(of)s, written.* FROM held, unnest(
-        %({name}_tasks)s::text[], %({name}_paths)s::text[], %({name}_places)s::int[], %({name}_channels)s::text[],
-        %({name}_types)s::text[], %({name}_blobs)s::bytea[]) AS written
-    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) """
-_KEPT: Final = _WRITES.replace("{name}", "kept") + "DO NOTHING"
-_REPLACED: Final = (
-    _WRITES.replace("{name}", "replaced")
-    + "DO UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob"
-)
+Row = Mapping[str, Any]
+Rows = Mapping[str, Sequence[Row]]
+
 #: How long writes wait for the checkpoint that follows them.
 GATHER_S: Final = 0.005
 
@@ -61,7 +39,7 @@ class Write(NamedTuple):
 
 
 #: Whose writes belong to which checkpoint: (fence, thread, namespace, checkpoint).
-_Of = tuple[Fence | None, str, str, str]
+_Of = tuple[Fence | None, str, str, str | None]
 
 
 @dataclass
@@ -74,15 +52,12 @@ class _Gathered:
     kept: dict[tuple[str, int], Write] = field(default_factory=dict)
     replaced: dict[tuple[str, int], Write] = field(default_factory=dict)
 
-    def columns(self) -> tuple[list[str], dict[str, Any]]:
-        """The parts of a statement that write them, and their values."""
-        parts, values = [], dict[str, Any]()
-        for name, part, writes in (("kept", _KEPT, self.kept), ("replaced", _REPLACED, self.replaced)):
-            if writes:
-                parts.append(part)
-                for column, cells in zip(Write._fields, zip(*writes.values(), strict=True), strict=True):
-                    values[f"{name}_{column}s"] = list(cells)
-        return parts, values
+    def rows(self, of: Row) -> Rows:
+        """By kind, each with its place in the thread."""
+        return {
+            kind: [{**of, **write._asdict()} for write in writes.values()]
+            for kind, writes in (("kept", self.kept), ("replaced", self.replaced))
+        }
 
     def settle(self, error: BaseException | None) -> None:
         if self.done.done():
@@ -100,29 +75,25 @@ class _Gathered:
 class StateRows:
     """Where the checkpoints of this process are written."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, writer: RunWriter) -> None:
+        self._writer = writer
         self._gathered: dict[_Of, _Gathered] = {}
         self._flushing: set[asyncio.Task[None]] = set()
 
-    async def checkpoint(self, values: Mapping[str, Any], blobs: Sequence[Blob], *, finished: bool) -> None:
-        """`values` are thread, ns, id, parent, checkpoint and metadata. With it go the writes to its parent that
-        wait, and the ledger's steps of the parent's tasks leave; `finished` says that these came to their end.
-        Raises LeaseLost."""
-        parts, values = [_CHECKPOINT], {**values, "of": values["parent"]}
-        if blobs:
-            parts.append(_BLOBS)
-            for column, cells in zip(Blob._fields, zip(*blobs, strict=True), strict=True):
-                values[f"{column}s"] = list(cells)
-        if (parent := values["parent"]) is None:
-            await self._carry_out(parts, values)
-            return
-        parts.append(steps_taken_in(finished=finished))
-        waiting = self._take((fence_current(), values["thread"], values["ns"], parent))
+    async def checkpoint(self, row: Row, blobs: Sequence[Blob], *, finished: bool) -> None:
+        """`row` is thread, ns, id, parent, checkpoint and metadata. With it go the writes to its parent that wait, and
+        the ledger's steps of the parent's tasks leave; `finished` says that these came to their end. Raises
+        LeaseLost."""
+        of = {"thread": row["thread"], "ns": row["ns"]}
+        rows: Rows = {
+            "checkpoints": [{**row, "finished": finished}],
+            "blobs": [{**of, **blob._asdict()} for blob in blobs],
+        }
+        waiting = self._take((fence_current(), row["thread"], row["ns"], row["parent"]))
         if waiting is None:
-            await self._carry_out(parts, values)
+            await self._writer.write(fence_current(), rows)
         else:
-            await self._settle(waiting, parts, values)
+            await self._settle(waiting, rows, {**of, "id": row["parent"]})
 
     async def writes(
         self, thread_id: str, ns: str, checkpoint_id: str, writes: Sequence[Write], *, replace: bool
@@ -156,27 +127,12 @@ class StateRows:
         if (waiting := self._take(of)) is not None:
             _, thread_id, ns, checkpoint_id = of
             with suppress(Exception):  # it is told to those who wait
-                await self._settle(waiting, [], {"thread": thread_id, "ns": ns, "of": checkpoint_id})
+                await self._settle(waiting, {}, {"thread": thread_id, "ns": ns, "id": checkpoint_id})
 
-    async def _settle(self, waiting: _Gathered, parts: list[str], values: Mapping[str, Any]) -> None:
-        more, columns = waiting.columns()
+    async def _settle(self, waiting: _Gathered, rows: Rows, of: Row) -> None:
         try:
-            await self._carry_out([*parts, *more], {**values, **columns})
+            await self._writer.write(fence_current(), {**rows, **waiting.rows(of)})
         except BaseException as error:
             waiting.settle(error)
             raise
         waiting.settle(None)
-
-    async def _carry_out(self, parts: Sequence[str], values: Mapping[str, Any]) -> None:
-        fence = fence_current()
-        statement = _statement(tuple(parts), fenced=fence is not None)
-        async with self._pool.connection() as conn:
-            cursor = await conn.execute(statement, {**values, **(fence.values() if fence else {})})
-            if await cursor.fetchone() is None and fence is not None:
-                raise fence.lost()
-
-
-@cache
-def _statement(parts: tuple[str, ...], *, fenced: bool) -> str:
-    written = "".join(f",\npart_{number} AS ({part})" for number, part in enumerate(parts))
-    return f"WITH {HELD if fenced else UNFENCED}{written}\nSELECT 1 FROM held"

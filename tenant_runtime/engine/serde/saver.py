@@ -21,7 +21,6 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
 
 from tenant_runtime.crashpoints import crash_point
 from tenant_runtime.database import Pool
@@ -40,6 +39,7 @@ from tenant_runtime.engine.serde.envelope import (
 from tenant_runtime.engine.serde.gate import SealGate
 from tenant_runtime.engine.serde.rows import Blob, StateRows, Write
 from tenant_runtime.engine.serde.sealing import Sealer, SealRefused
+from tenant_runtime.engine.writing import RunWriter
 from tenant_runtime.errors import StateRefused
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,8 @@ class SealedSaver(AsyncPostgresSaver):
     ) -> None:
         super().__init__(pool, serde=serde)
         self.pool, self.gate, self.refused = pool, gate, refused
-        self.rows = StateRows(pool)
+        self.writer = RunWriter(pool)
+        self.rows = StateRows(self.writer)
         self.codec = ValueCodec(sealer, gate.plain_readable)
 
     async def aput(
@@ -100,7 +101,7 @@ class SealedSaver(AsyncPostgresSaver):
         await self.rows.checkpoint(
             {
                 "thread": thread_id, "ns": ns, "id": checkpoint["id"], "parent": parent,
-                "checkpoint": Jsonb(column), "metadata": Jsonb(kept),
+                "checkpoint": column, "metadata": dict(kept),
             },
             stored,
             finished=metadata.get("source") == "loop",

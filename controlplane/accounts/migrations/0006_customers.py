@@ -6,7 +6,7 @@ ROLES = [('owner', 'owner'), ('admin', 'admin'), ('operator', 'operator'), ('fin
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0003_members_and_invitations'),
+        ('accounts', '0005_saved_views'),
     ]
 
     operations = [
