@@ -11,6 +11,7 @@ from uuid import UUID
 from billing.exact import WIDE, decimal_text
 from billing.metering.catalogue import METERS, dimension_check, meter_get
 from billing.metering.measure import measure_all, measure_asks, measure_tenants
+from billing.metering.models import UsageRollup
 from billing.metering.tally import Ask, Measured
 from billing.metering.totals import MeterTotal, dimension_pairs
 from billing.metering.windows import Window, windows_of, zone_parse
@@ -216,6 +217,11 @@ def totals_told(asks: Sequence[Ask], found: Sequence[Measured]) -> list[MeterTot
     ]
     order = {key: index for index, key in enumerate(METERS)}
     return sorted(totals, key=lambda total: (order[total.meter], total.dimensions))
+
+
+def tenant_ran(*, tenant_id: UUID) -> bool:
+    """Whether any run of it has ever been counted."""
+    return UsageRollup.objects.filter(tenant_id=tenant_id, meter="agent_runs").exists()
 
 
 def _result(window: Window, group: str | None, value: Decimal) -> UsageResult:

@@ -1,4 +1,4 @@
-"""Links to a tenant's own usage report for people without a login: made, shown once, followed, revoked.
+"""Links to a tenant's own pages for people without a login: made, shown once, followed, revoked.
 
 Their tokens are those of controlplane/core/link_tokens.py.
 """
@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from billing.reports.models import ReportLink
+from billing.reports.models import ALL, INVOICES, LINK_SCOPES, USAGE, ReportLink
 from controlplane.core.audit import audit_record
 from controlplane.core.clock import moment_text, moment_text_or_none
 from controlplane.core.errors import Conflict, NotFound, ValidationFailed
@@ -20,6 +20,10 @@ LONGEST_DAYS: Final = 366
 DEFAULT_DAYS: Final = 30
 #: Links of one tenant that are neither revoked nor expired.
 MOST_LINKS: Final = 50
+#: Pages of a tenant for its own people, in the order of their navigation.
+PAGES: Final = ("usage", "invoices", "health", "agents")
+#: scope -> the pages that it opens.
+SHOWS: Final = {USAGE: PAGES[:1], INVOICES: PAGES[:2], ALL: PAGES}
 _TOKENS: Final = LinkTokens("freehold.report-link")
 _USED_STEP: Final = timedelta(minutes=1)
 
@@ -34,9 +38,12 @@ def report_link_create(
     secret: str,
     actor: str,
     now: datetime,
+    scope: str = USAGE,
 ) -> tuple[ReportLink, str]:
     """The link and its token, which is nowhere else. `secret` is random, 256 bits as text without a dot; the link
     ends after `days`."""
+    if scope not in LINK_SCOPES:
+        raise ValidationFailed.of("scope", f"must be one of {', '.join(LINK_SCOPES)}")
     if not 1 <= days <= LONGEST_DAYS:
         raise ValidationFailed.of("expires_in_days", f"must be 1 to {LONGEST_DAYS}")
     living = ReportLink.objects.filter(tenant_id=tenant_id, revoked_at__isnull=True, expires_at__gt=now)
@@ -46,6 +53,7 @@ def report_link_create(
         team_id=team_id,
         tenant_id=tenant_id,
         label=" ".join(label.split())[:100],
+        scope=scope,
         created_by=actor,
         created_at=now,
         expires_at=now + timedelta(days=days),
@@ -88,6 +96,7 @@ def report_link_representation(link: ReportLink, *, now: datetime) -> dict[str, 
     return {
         "id": str(link.pk),
         "label": link.label,
+        "scope": link.scope,
         "state": ended,
         "created_by": link.created_by,
         "created_at": moment_text(link.created_at),
@@ -112,5 +121,5 @@ def _audit(link: ReportLink, actor: str, what: str, now: datetime, data: dict[st
         subject_type="report_link",
         subject_id=str(link.pk),
         team_id=link.team_id,
-        data={"tenant_id": str(link.tenant_id), "label": link.label, **data},
+        data={"tenant_id": str(link.tenant_id), "label": link.label, "scope": link.scope, **data},
     )

@@ -8,6 +8,12 @@ MONTHLY = "monthly"
 WEEKLY = "weekly"
 CADENCES = (MONTHLY, WEEKLY)
 
+#: How much a link shows.
+USAGE = "usage"
+INVOICES = "usage_invoices"
+ALL = "all"
+LINK_SCOPES = (USAGE, INVOICES, ALL)
+
 
 class ReportSchedule(models.Model):
     """Sends the report of one tenant, or of all of a team's, by the clock."""
@@ -63,13 +69,17 @@ class ReportDelivery(models.Model):
 
 
 class ReportLink(models.Model):
-    """Lets whoever holds its address read one tenant's own usage report. Only the token's SHA-256 is kept: it has 256
-    random bits, so a slow hash would add cost and no strength."""
+    """Lets whoever holds its address read what `scope` names of one tenant. Only the token's SHA-256 is kept: it has
+    256 random bits, so a slow hash would add cost and no strength."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     team_id = models.UUIDField()
     tenant_id = models.UUIDField()
     label = models.CharField(max_length=100, blank=True)
+    #: Fixed when it is made. The default is the database's too: a server of the release before may make one meanwhile.
+    scope = models.CharField(
+        max_length=20, choices=[(s, s) for s in LINK_SCOPES], default=USAGE, db_default=USAGE
+    )
     token_hash = models.CharField(max_length=64, unique=True)
     created_by = models.CharField(max_length=200)
     created_at = models.DateTimeField()

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from controlplane.accounts import locks, roles
 from controlplane.accounts.access import Principal, access_require, access_require_team
+from controlplane.accounts.mails import invitation_mail
 from controlplane.accounts.members import actor_of, grant_require, limits_parse
 from controlplane.accounts.models import Invitation, Membership, User
 from controlplane.accounts.services import email_parse, password_check, user_create, user_set_password
@@ -73,6 +74,35 @@ def invitation_create(
     invitation.save(force_insert=True)
     told = {"expires_at": moment_text(invitation.expires_at), "tenant_ids": limits}
     _audit(invitation, "created", principal.actor, now, told)
+    invitation_mail(invitation=invitation, token=token, now=now)
+    return invitation, token
+
+
+@transaction.atomic
+def invitation_resend(
+    *, principal: Principal, invitation_id: UUID, secret: str, now: datetime
+) -> tuple[Invitation, str]:
+    """The open invitation with a fresh link and as much time as it had at first; the link before lets nobody in any
+    more. Raises NotFound for another team's, PermissionDenied as for a new one, Conflict for one that has ended."""
+    access_require(principal, roles.ADMIN)
+    access_require_team(principal)
+    invitation = Invitation.objects.filter(pk=invitation_id, team_id=principal.team_id).first()
+    if invitation is None:
+        raise NotFound("There is no such invitation.")
+    grant_require(principal, invitation.role)
+    token = _TOKENS.make(invitation.pk, secret)
+    fresh = {
+        "token_hash": token_hash(token),
+        "expires_at": now + (invitation.expires_at - invitation.created_at),
+        "created_at": now,
+        "created_by": principal.actor,
+    }
+    unused = Invitation.objects.filter(pk=invitation_id, accepted_at__isnull=True, revoked_at__isnull=True)
+    if unused.update(**fresh) != 1:
+        raise Conflict("The invitation was accepted or revoked before.", code="invitation_ended")
+    invitation.refresh_from_db()
+    _audit(invitation, "sent_again", principal.actor, now, {"expires_at": moment_text(invitation.expires_at)})
+    invitation_mail(invitation=invitation, token=token, now=now)
     return invitation, token
 
 

@@ -92,9 +92,11 @@ def grant_require(principal: Principal, *wanted: str) -> None:
 def limits_parse(role: str, tenant_ids: Iterable[UUID] | None) -> list[UUID] | None:
     if role not in roles.ROLES:
         raise ValidationFailed.of("role", f"must be one of {', '.join(roles.ROLES)}")
-    if tenant_ids is None:
+    limits = None if tenant_ids is None else sorted(set(tenant_ids))
+    if role == roles.CUSTOMER and (limits is None or len(limits) != 1):
+        raise ValidationFailed.of("tenants", "must name the one tenant whose customer this is")
+    if limits is None:
         return None
-    limits = sorted(set(tenant_ids))
     if not limits:
         raise ValidationFailed.of("tenants", "must name at least one tenant, or be left out for all of them")
     if role == roles.OWNER:

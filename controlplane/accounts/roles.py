@@ -33,6 +33,8 @@ ADMINISTRATOR: Final = "admin"
 OPERATOR: Final = "operator"
 FINANCE: Final = "finance"
 VIEWER: Final = "viewer"
+#: One of a tenant's own people: nobody of the team, so it has no scope and is no principal (selectors.py).
+CUSTOMER: Final = "customer"
 
 _READS = frozenset({TENANTS_READ, OPERATIONS_READ, BILLING_READ})
 
@@ -42,6 +44,7 @@ ROLE_SCOPES: Final[dict[str, frozenset[str]]] = {
     OPERATOR: _READS | {TENANTS_WRITE, OPERATIONS_WRITE, OPERATIONS_APPROVE, FLEET_WRITE},
     FINANCE: _READS | {BILLING_WRITE},
     VIEWER: _READS,
+    CUSTOMER: frozenset(),
 }
 ROLES: Final = tuple(ROLE_SCOPES)
 

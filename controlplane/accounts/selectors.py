@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from django.db.models.functions import Lower
 
 from controlplane.accounts.access import Principal, access_allows
 from controlplane.accounts.models import ApiKey, Invitation, Membership, SavedView, User
-from controlplane.accounts.roles import ADMIN, ADMINISTRATOR, GRANTS, ROLE_SCOPES
+from controlplane.accounts.roles import ADMIN, ADMINISTRATOR, CUSTOMER, GRANTS, ROLE_SCOPES
 from controlplane.accounts.tokens import token_hash, token_prefix
 
 #: Keys may make keys; further than this nobody looks.
@@ -54,12 +55,30 @@ def actor_person(*, actor: str) -> str:
     return actor
 
 
-def principal_of_user(*, user: User) -> Principal | None:
-    """The principal of a signed-in person in the first team they joined; None without a team."""
-    if not user.is_active:
+@dataclass(frozen=True)
+class Customer:
+    """A signed-in person of one tenant. Deliberately no Principal: nothing that asks for one ever opens to them."""
+
+    email: str
+    team_id: UUID
+    tenant_id: UUID
+
+
+def customer_of_user(*, user: User) -> Customer | None:
+    """Whose customer a signed-in person is; None for everybody else."""
+    membership = _membership_of(user)
+    if membership is None or membership.role != CUSTOMER:
         return None
-    membership = Membership.objects.filter(user=user).order_by("created_at", "pk").first()
-    if membership is None:
+    match membership.tenant_ids:
+        case [tenant_id]:
+            return Customer(email=user.email, team_id=membership.team_id, tenant_id=tenant_id)
+    return None
+
+
+def principal_of_user(*, user: User) -> Principal | None:
+    """The principal of a signed-in person in the first team they joined; None without a team, and for a customer."""
+    membership = _membership_of(user)
+    if membership is None or membership.role == CUSTOMER:
         return None
     return Principal(
         actor=f"user:{user.email}",
@@ -69,6 +88,12 @@ def principal_of_user(*, user: User) -> Principal | None:
         user_id=user.id,
         role=membership.role,
     )
+
+
+def _membership_of(user: User) -> Membership | None:
+    if not user.is_active:
+        return None
+    return Membership.objects.filter(user=user).order_by("created_at", "pk").first()
 
 
 def people_emails(*, team_id: UUID, user_ids: Iterable[UUID]) -> dict[UUID, str]:
@@ -92,6 +117,11 @@ def roles_grantable(role: str) -> frozenset[str]:
 def members_of(*, team_id: UUID) -> QuerySet[Membership]:
     """With the people at hand, by address."""
     return Membership.objects.filter(team_id=team_id).select_related("user").order_by("user__email")
+
+
+def customers_of(*, team_id: UUID, tenant_id: UUID) -> QuerySet[Membership]:
+    """The tenant's own people who may sign in, by address."""
+    return members_of(team_id=team_id).filter(role=CUSTOMER, tenant_ids=[tenant_id])
 
 
 def invitations_open(*, team_id: UUID, now: datetime) -> QuerySet[Invitation]:

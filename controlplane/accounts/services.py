@@ -79,11 +79,19 @@ def password_check(password: str, user: User) -> None:
 
 
 @transaction.atomic
-def user_set_password(*, user: User, password: str, actor: str, now: datetime) -> None:
+def user_set_password(
+    *, user: User, password: str, actor: str, now: datetime, team_id: UUID | None = None
+) -> None:
+    """Ends every session of theirs: each carries a hash of the password it was begun with."""
     user.set_password(password)
     user.save(update_fields=["password"])
     audit_record(
-        at=now, actor=actor, action="user.password_set", subject_type="user", subject_id=str(user.id)
+        at=now,
+        actor=actor,
+        action="user.password_set",
+        subject_type="user",
+        subject_id=str(user.id),
+        team_id=team_id,
     )
 
 

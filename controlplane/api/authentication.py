@@ -9,9 +9,9 @@ from rest_framework.request import Request
 
 from controlplane.accounts.access import Principal
 from controlplane.accounts.models import User
-from controlplane.accounts.selectors import principal_of_token, principal_of_user
+from controlplane.accounts.selectors import customer_of_user, principal_of_token, principal_of_user
 from controlplane.core import clock
-from controlplane.core.errors import NotAuthenticated
+from controlplane.core.errors import NotAuthenticated, PermissionDenied
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -52,6 +52,7 @@ class PortalSessionAuthentication(SessionAuthentication):
             return None
         principal = principal_of_user(user=user)
         if principal is None:
+            _customer_refuse(user)
             return None
         self.enforce_csrf(request)
         return principal, None
@@ -74,5 +75,16 @@ def principal_of_request(request: HttpRequest) -> Principal:
     user = getattr(request, "user", None)
     principal = principal_of_user(user=user) if isinstance(user, User) else None
     if principal is None:
+        if isinstance(user, User):
+            _customer_refuse(user)
         raise NotAuthenticated("No API key and no session came with the request.", hint=_HINT)
     return principal
+
+
+def _customer_refuse(user: User) -> None:
+    """Raises PermissionDenied for a tenant's own people, whose session is no use here."""
+    if customer_of_user(user=user) is not None:
+        raise PermissionDenied(
+            "You signed in as a customer, and this is the operators' API.",
+            hint="Your own pages are below /customer/.",
+        )

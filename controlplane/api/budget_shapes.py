@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.serializers import BooleanField, CharField, DateTimeField, IntegerField, UUIDField
 
 from billing.budgets.thresholds import ACTIONS, MEASURES
-from billing.reports.models import CADENCES
+from billing.reports.models import CADENCES, LINK_SCOPES
 from billing.reports.render import FORMATS
 from billing.standing import states as standings
 from controlplane.api.money_shapes import PeriodShape
@@ -187,6 +187,7 @@ class ReportScheduleChangedShape(ReportScheduleShape):
 class ReportLinkShape(Shape):
     id = UUIDField()
     label = CharField(allow_blank=True)
+    scope = words(*LINK_SCOPES)
     state = words("active", "expired", "revoked")
     created_by = CharField()
     created_at = DateTimeField()

@@ -1,7 +1,7 @@
 """The shapes of members and invitations as the OpenAPI document shows them. Documentation only, as in shapes.py."""
 
 from rest_framework import serializers
-from rest_framework.serializers import CharField, DateTimeField, UUIDField
+from rest_framework.serializers import BooleanField, CharField, DateTimeField, UUIDField
 
 from controlplane.accounts import roles
 from controlplane.api.shapes import Shape
@@ -29,3 +29,4 @@ class InvitationShape(Shape):
 
 class InvitationCreatedShape(InvitationShape):
     url = CharField(help_text="the link, shown this once")
+    mailed = BooleanField(help_text="whether it is on its way by e-mail, too")

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db.models import F, QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
@@ -21,6 +20,7 @@ from controlplane.accounts.invitations import (
     invitation_create,
     invitation_revoke,
 )
+from controlplane.accounts.mails import invitation_link
 from controlplane.accounts.members import member_remove, member_role_set
 from controlplane.accounts.models import Invitation, User
 from controlplane.accounts.selectors import invitations_open
@@ -31,6 +31,7 @@ from controlplane.api.idempotency import Answer
 from controlplane.api.shapes import page_of
 from controlplane.core import clock
 from controlplane.core.errors import NotFound, ValidationFailed
+from controlplane.core.outbound.services import email_goes_out
 from controlplane.tenants.rotation import runtime_key_ids
 from controlplane.tenants.selectors import tenant_get
 
@@ -166,8 +167,8 @@ class InvitationsApi(_AccessApi):
         "invitations_create",
         "Invite somebody",
         tag="access",
-        description="The link is in this answer only. Whoever opens it chooses a password and is on the team; it works "
-        "once. An open invitation to the same address ends.",
+        description="The link is in this answer only, and in an e-mail where a mail server is set. Whoever opens it "
+        "chooses a password and is on the team; it works once. An open invitation to the same address ends.",
         request=InputSerializer,
         parameters=IDEMPOTENT,
         answers={201: shapes.InvitationCreatedShape},
@@ -193,7 +194,11 @@ class InvitationsApi(_AccessApi):
                 secret=secrets.token_urlsafe(32),
                 now=clock.now(),
             )
-            shown = {**_invitation(invitation), "url": f"{settings.FREEHOLD_PUBLIC_URL}/join/{token}/"}
+            shown = {
+                **_invitation(invitation),
+                "url": invitation_link(token),
+                "mailed": email_goes_out(),
+            }
             return Answer(201, shown, {"Cache-Control": "no-store"})
 
         return self.once(work)

@@ -21,7 +21,7 @@ from billing.reports.links import (
     report_link_revoke,
     report_links_of,
 )
-from billing.reports.models import CADENCES, ReportSchedule
+from billing.reports.models import CADENCES, LINK_SCOPES, USAGE, ReportSchedule
 from billing.reports.render import FORMATS, fleet_file
 from billing.reports.schedules import (
     report_schedule_create,
@@ -242,6 +242,12 @@ class TenantReportLinksApi(Api):
             max_length=100, required=False, allow_blank=True
         )
         expires_in_days = serializers.IntegerField(required=False, min_value=1, max_value=366)
+        # Checked by the service: an enum of this name would collide with others of the document.
+        scope = serializers.CharField(
+            max_length=20,
+            required=False,
+            help_text=f"what it shows: one of {', '.join(LINK_SCOPES)}; `{USAGE}` if nothing is said",
+        )
 
     @documented(
         "tenants_report_links_list",
@@ -262,7 +268,8 @@ class TenantReportLinksApi(Api):
         "tenants_report_links_create",
         "Make a link to a tenant's usage report",
         tag="reports",
-        description="Whoever has the address may read this tenant's usage report without a login, until it expires "
+        description="Whoever has the address may read this tenant's usage report without a login, and with a wider "
+        "`scope` its finalized invoices, its health and its agents, until it expires "
         "(after 30 days, if nothing else is said) or is revoked. The address is shown in this answer only.",
         request=InputSerializer,
         parameters=[SLUG, *IDEMPOTENT],
@@ -280,6 +287,7 @@ class TenantReportLinksApi(Api):
                 tenant_id=tenant.id,
                 label=body.get("label", ""),
                 days=body.get("expires_in_days", DEFAULT_DAYS),
+                scope=body.get("scope", USAGE),
                 secret=secrets.token_urlsafe(32),
                 actor=self.principal.actor,
                 now=now,

@@ -15,7 +15,7 @@ reports = typer.Typer(no_args_is_help=True)
 links = typer.Typer(no_args_is_help=True)
 schedules = typer.Typer(no_args_is_help=True)
 reports.add_typer(schedules, name="schedules", help="Reports that are sent by the clock.")
-reports.add_typer(links, name="links", help="Links to a tenant's usage report, for people without a login.")
+reports.add_typer(links, name="links", help="Links to a tenant's own pages, for people without a login.")
 
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="Slug; without it, all tenants together")]
 
@@ -150,17 +150,18 @@ def links_create(
     slug: str,
     label: Annotated[str, typer.Option(help="For whom it is")] = "",
     days: Annotated[int, typer.Option(help="How long it is good for")] = 30,
+    scope: Annotated[str, typer.Option(help="What it shows: usage, usage_invoices or all")] = "usage",
     json_output: JsonFlag = False,
 ) -> None:
     """Make a link; its address is shown once."""
-    body = {"label": label, "expires_in_days": days}
+    body = {"label": label, "expires_in_days": days, "scope": scope}
     made = api_connect().post(f"tenants/{segment(slug)}/report-links", body)
     if json_output:
         print_json(made)
         return
     data_console.print(made["url"], markup=False)
     say(
-        f"The address is shown once. Whoever has it can read the report of {slug} until {made['expires_at'][:10]}."
+        f"The address is shown once. Whoever has it can read what it shows of {slug} until {made['expires_at'][:10]}."
     )
 
 
@@ -171,8 +172,10 @@ def links_list(slug: str, json_output: JsonFlag = False) -> None:
     if json_output:
         print_json(rows)
         return
-    cells = [(r["id"], r["label"], r["state"], r["expires_at"][:10], r["last_used_at"]) for r in rows]
-    print_table(("id", "label", "state", "until", "last used"), cells)
+    cells = [
+        (r["id"], r["label"], r["scope"], r["state"], r["expires_at"][:10], r["last_used_at"]) for r in rows
+    ]
+    print_table(("id", "label", "shows", "state", "until", "last used"), cells)
 
 
 @links.command("revoke")

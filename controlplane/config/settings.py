@@ -343,6 +343,9 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_ADAPTER = "controlplane.accounts.adapter.ClosedAccountAdapter"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+#: Asking for a new password: each ask sends an e-mail, to somebody who may not have asked.
+ACCOUNT_RATE_LIMITS = {"reset_password": "20/m/ip,3/h/key"}
+PASSWORD_RESET_TIMEOUT = 3600
 _mail = urlsplit(FREEHOLD_EMAIL_URL)
 EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if _mail.hostname else 'console'}.EmailBackend"
 EMAIL_HOST = _mail.hostname or ""

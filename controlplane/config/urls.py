@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from controlplane.config import probes
+from controlplane.portal import passwords
 
 # Swagger UI sets inline styles; for this page alone they are allowed. Its scripts are files of ours.
 _swagger = csp_update({"style-src": ["'self'", "'unsafe-inline'"]})(
@@ -22,6 +23,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # Only signing in and out: accounts are made by operators, so allauth's other pages are not reachable.
     path("account/login/", login, name="account_login"),
     path("account/logout/", logout, name="account_logout"),
+    path("account/password/", passwords.PasswordAsk.as_view(), name="password-ask"),
+    path("account/password/sent/", passwords.PasswordAsked.as_view(), name="password-asked"),
+    path("account/password/done/", passwords.PasswordChosen.as_view(), name="password-chosen"),
+    path("account/password/<uidb64>/<token>/", passwords.PasswordChoose.as_view(), name="password-choose"),
     path("", include("controlplane.portal.urls")),
 ]
 

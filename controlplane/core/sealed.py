@@ -39,6 +39,7 @@ SEALED_FIELDS: Final = (
     SealedField("tenants.Snapshot", "sealed_key", "snapshot:{pk}"),
     SealedField("tenants.Snapshot", "sealed_storage_keys", "snapshot-storage:{pk}"),
     SealedField("core.OutboundEndpoint", "sealed_secret", "outbound-endpoint:{pk}"),
+    SealedField("core.OutboundMessage", "sealed_text", "outbound-text:{pk}"),
     SealedField("api.IdempotencyRecord", "sealed_answer", "idempotency:{pk}"),
 )
 

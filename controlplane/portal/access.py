@@ -4,7 +4,6 @@ import secrets
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -12,13 +11,21 @@ from django.utils.translation import gettext, gettext_noop
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require_team
-from controlplane.accounts.invitations import DEFAULT_DAYS, invitation_create, invitation_revoke
+from controlplane.accounts.invitations import (
+    DEFAULT_DAYS,
+    invitation_create,
+    invitation_resend,
+    invitation_revoke,
+)
+from controlplane.accounts.mails import invitation_link
 from controlplane.accounts.members import member_remove, member_role_set
+from controlplane.accounts.models import Invitation
 from controlplane.accounts.selectors import invitations_open, members_of, roles_grantable
 from controlplane.core import clock
 from controlplane.core.errors import Conflict, ValidationFailed
+from controlplane.core.outbound.services import email_goes_out
 from controlplane.portal.listing import page_of
-from controlplane.portal.pages import act, page, show
+from controlplane.portal.pages import act, once_shown, page, show
 from controlplane.portal.words import word_text
 from controlplane.tenants.rotation import runtime_key_ids
 from controlplane.tenants.selectors import tenants_visible
@@ -35,6 +42,7 @@ ABOUT = {
     roles.OPERATOR: gettext_noop("tenants and operations, approvals too"),
     roles.FINANCE: gettext_noop("invoices, credits and budgets"),
     roles.VIEWER: gettext_noop("looks, changes nothing"),
+    roles.CUSTOMER: gettext_noop("a customer's own: the pages of one tenant, nothing else"),
 }
 
 
@@ -59,8 +67,12 @@ def access(request: HttpRequest, principal: Principal) -> HttpResponse:
     except (ValidationFailed, Conflict) as error:
         errors = {problem["pointer"].strip("/"): problem["detail"] for problem in error.errors}
         return _access(request, principal, values, errors or {"email": error.detail}, status=error.status)
-    link = f"{settings.FREEHOLD_PUBLIC_URL}{reverse('portal:join', args=[token])}"
-    return _access(request, principal, {}, {}, issued={"invitation": invitation, "link": link})
+    return _access(request, principal, {}, {}, issued=issued_shown(invitation, token))
+
+
+def issued_shown(invitation: Invitation, token: str) -> dict[str, Any]:
+    """What _invitation_issued.html shows, once."""
+    return {"invitation": invitation, "link": invitation_link(token), "mailed": email_goes_out()}
 
 
 @page(roles.ADMIN, methods=("POST",))
@@ -102,6 +114,24 @@ def member_take_off(request: HttpRequest, principal: Principal, user_id: UUID) -
         return back
 
     return act(request, principal, back=back, work=work)
+
+
+@page(roles.ADMIN, methods=("POST",))
+def invitation_again(request: HttpRequest, principal: Principal, invitation_id: UUID) -> HttpResponse:
+    """A fresh link in place of the one before, shown once on this answer."""
+
+    def work() -> tuple[Invitation, str]:
+        return invitation_resend(
+            principal=principal,
+            invitation_id=invitation_id,
+            secret=secrets.token_urlsafe(32),
+            now=clock.now(),
+        )
+
+    made = once_shown(request, principal, back=reverse("portal:access"), work=work)
+    if isinstance(made, HttpResponse):
+        return made
+    return _access(request, principal, {}, {}, issued=issued_shown(*made))
 
 
 @page(roles.ADMIN, methods=("POST",))

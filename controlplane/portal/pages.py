@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import update_wrapper
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
 from django.contrib import messages
@@ -12,12 +12,13 @@ from django.db.models import Count, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_allows, access_require
 from controlplane.accounts.models import Team, User
-from controlplane.accounts.selectors import principal_of_user
+from controlplane.accounts.selectors import customer_of_user, principal_of_user
 from controlplane.api.idempotency import Answer, idempotent
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
@@ -27,6 +28,7 @@ from controlplane.operations.selectors import operations_visible
 from controlplane.portal.spoken import refusal, spoken
 
 P = ParamSpec("P")
+T = TypeVar("T")
 View = Callable[Concatenate[HttpRequest, Principal, P], HttpResponse]
 
 #: What the frame asks of a principal: name in templates -> scope.
@@ -50,6 +52,8 @@ def page(
                 return redirect_to_login(request.get_full_path())
             try:
                 principal = principal_of_user(user=request.user)
+                if principal is None and customer_of_user(user=request.user) is not None:
+                    return _customer_answer(request)
                 if principal is None:
                     raise PermissionDenied(
                         "You belong to no team yet.", hint="Ask an owner to add you to theirs."
@@ -73,6 +77,21 @@ def page(
         return answer
 
     return decorate
+
+
+def _customer_answer(request: HttpRequest) -> HttpResponse:
+    """A tenant's own people are led to their pages from the front door; to them there is nothing else."""
+    if request.path == reverse("portal:home") and request.method in ("GET", "HEAD"):
+        return HttpResponseRedirect(reverse("portal:customer-usage"))
+    response = failure(
+        request,
+        NotFound(
+            gettext("There is nothing at this address for you."),
+            hint=gettext("Your own pages begin at /customer/."),
+        ),
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _no_nul(request: HttpRequest) -> None:
@@ -156,6 +175,40 @@ def once(request: HttpRequest, principal: Principal, work: Callable[[], str]) ->
         work=lambda: Answer(303, {"location": work()}, {}),
     )
     return HttpResponseRedirect(answer.body["location"])
+
+
+def once_shown(
+    request: HttpRequest,
+    principal: Principal,
+    *,
+    back: str,
+    work: Callable[[], T],
+    refused: Callable[[FreeholdError], HttpResponse] | None = None,
+) -> T | HttpResponse:
+    """What `work` made, for the answer that shows it: that one alone. The same form sent again (a reload) makes nothing
+    and leads back, saying so; a refusal is `refused`'s to show, or is said after the way back."""
+    made: list[T] = []
+
+    def make() -> str:
+        made.append(work())
+        return back
+
+    try:
+        # Only the address is remembered of it, never what was made.
+        response = once(request, principal, make)
+    except (NotFound, PermissionDenied):
+        raise
+    except FreeholdError as error:
+        if refused is not None:
+            return refused(error)
+        messages.error(request, refusal(error))
+        return HttpResponseRedirect(back)
+    if made:
+        return made[0]
+    messages.error(
+        request, gettext("This was shown once and is not stored. If it was not copied, make a new one.")
+    )
+    return response
 
 
 def act(request: HttpRequest, principal: Principal, *, back: str, work: Callable[[], str]) -> HttpResponse:

@@ -26,7 +26,7 @@ from controlplane.accounts.models import User
 from controlplane.accounts.selectors import principal_of_user
 from controlplane.core import clock
 from controlplane.core.connections import connection_give_back
-from controlplane.core.errors import FreeholdError, NotAuthenticated, NotFound
+from controlplane.core.errors import FreeholdError, NotAuthenticated, NotFound, PermissionDenied
 from controlplane.portal.pages import failure
 from controlplane.portal.playground import content_text
 from controlplane.tenants.runtime_client import RuntimeClient
@@ -71,6 +71,8 @@ def _open(request: HttpRequest, slug: str) -> RuntimeClient:
     try:
         user = request.user
         principal = principal_of_user(user=user) if isinstance(user, User) else None
+        if principal is None and isinstance(user, User):
+            raise PermissionDenied("You belong to no team whose tenants these are.")
         if principal is None:
             raise NotAuthenticated(
                 gettext("Nobody is signed in."), hint=gettext("Sign in, then load the page again.")

@@ -11,7 +11,7 @@ from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from billing.reports.links import (
     DEFAULT_DAYS,
@@ -20,7 +20,7 @@ from billing.reports.links import (
     report_link_revoke,
     report_links_of,
 )
-from billing.reports.models import CADENCES, ReportDelivery, ReportSchedule
+from billing.reports.models import ALL, CADENCES, INVOICES, USAGE, ReportDelivery, ReportSchedule
 from billing.reports.render import FORMATS
 from billing.reports.schedules import (
     report_schedule_create,
@@ -45,6 +45,12 @@ VERBS: Final = ("pause", "resume", "delete")
 DELIVERIES_SHOWN: Final = 3
 LINKS_SHOWN: Final = 20
 SECRET_BYTES: Final = 32
+#: How much a link shows, in words.
+SCOPES: Final = {
+    USAGE: gettext_lazy("usage"),
+    INVOICES: gettext_lazy("usage and invoices"),
+    ALL: gettext_lazy("usage, invoices, health and agents"),
+}
 DONE: Final = {
     "pause": gettext_noop("The schedule is paused; times that pass meanwhile are not caught up on."),
     "resume": gettext_noop("The schedule goes on with its next time."),
@@ -67,6 +73,7 @@ def reports_context(principal: Principal, tenant: Tenant | None, now: datetime) 
         "cadences": CADENCES,
         "formats": FORMATS,
         "lifetimes": LIFETIMES,
+        "scopes": SCOPES,
         "default_days": DEFAULT_DAYS,
         "may_report": access_allows(principal, roles.BILLING_WRITE),
         "reports_url": _url(tenant),
@@ -139,6 +146,7 @@ def link_new(request: HttpRequest, principal: Principal, slug: str) -> HttpRespo
             tenant_id=tenant.id,
             label=request.POST.get("label", ""),
             days=int(days) if days in map(str, LIFETIMES) else DEFAULT_DAYS,
+            scope=request.POST.get("scope", USAGE),
             secret=secrets.token_urlsafe(32),
             actor=principal.actor,
             now=now,
@@ -150,6 +158,7 @@ def link_new(request: HttpRequest, principal: Principal, slug: str) -> HttpRespo
         return HttpResponseRedirect(_url(tenant))
     context = {
         "link": link,
+        "shows": SCOPES[link.scope],
         "address": f"{settings.FREEHOLD_PUBLIC_URL}/shared/usage/{token}/",
         "reports_url": _url(tenant),
     }

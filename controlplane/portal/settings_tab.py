@@ -9,10 +9,9 @@ from django.utils.translation import gettext
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require
 from controlplane.core import clock
-from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied, ValidationFailed
-from controlplane.portal.pages import act, page
+from controlplane.core.errors import NotFound, ValidationFailed
+from controlplane.portal.pages import act, once_shown, page
 from controlplane.portal.presence import presence_demand, presence_is_recent
-from controlplane.portal.spoken import refusal
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants import states
 from controlplane.tenants.models import Tenant
@@ -150,13 +149,14 @@ def tenant_credentials(request: HttpRequest, principal: Principal, slug: str) ->
     if request.method != "POST":
         return HttpResponseRedirect(_settings_url(tenant))
     name = request.POST.get("name", "").strip()[:100] or "portal"
-    try:
-        issued = tenant_credentials_issue(principal=principal, tenant=tenant, name=name, now=clock.now())
-    except (NotFound, PermissionDenied):
-        raise
-    except FreeholdError as error:
-        messages.error(request, refusal(error))
-        return HttpResponseRedirect(_settings_url(tenant))
+    issued = once_shown(
+        request,
+        principal,
+        back=_settings_url(tenant),
+        work=lambda: tenant_credentials_issue(principal=principal, tenant=tenant, name=name, now=clock.now()),
+    )
+    if isinstance(issued, HttpResponse):
+        return issued
     return tenant_frame(
         request,
         principal,

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_noop
 
+from billing.metering.selectors import tenant_ran
 from billing.reports.sheet import cell_safe
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
@@ -170,7 +171,8 @@ def tenant_frame(
     plan = plans().get(tenant.plan)
     title = gettext(dict(TABS)[tab])
     ends = ((title, reverse(f"portal:{tab}", args=[tenant.slug])), (leaf, "")) if leaf else ((title, ""),)
-    tenant_crumb = (tenant.name, "" if tab == "tenant" else reverse("portal:tenant", args=[tenant.slug]))
+    summary = tab == "tenant" and not leaf
+    tenant_crumb = (tenant.name, "" if summary else reverse("portal:tenant", args=[tenant.slug]))
     crumbs = ((gettext("Tenants"), reverse("portal:tenants")), tenant_crumb)
     frame = {
         "tenant": tenant,
@@ -191,7 +193,7 @@ def tenant_frame(
         template,
         {**frame, **context},
         section="tenants",
-        crumbs=crumbs if tab == "tenant" else (*crumbs, *ends),
+        crumbs=crumbs if summary else (*crumbs, *(ends[-1:] if tab == "tenant" else ends)),
         status=status,
     )
 
@@ -207,6 +209,7 @@ def tenant(request: HttpRequest, principal: Principal, slug: str) -> HttpRespons
         "components": (stack.outputs or {}).get("components", []) if stack else [],
         "recent": recent,
         "failed": failed,
+        "waits_for_run": found.lifecycle == states.ACTIVE and not tenant_ran(tenant_id=found.id),
         "snippet_python": SNIPPET_PYTHON.format(url=found.runtime_url),
         "snippet_curl": SNIPPET_CURL.format(url=found.runtime_url),
     }

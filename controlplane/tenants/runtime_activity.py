@@ -12,7 +12,7 @@ from controlplane.accounts.access import Principal, access_require
 from controlplane.accounts.roles import TENANTS_READ
 from controlplane.core.errors import FreeholdError, NotFound
 from controlplane.tenants.models import Tenant
-from controlplane.tenants.runtime_client import RuntimeClient, runtime_open
+from controlplane.tenants.runtime_client import RuntimeClient, runtime_open, runtime_open_own
 
 #: What a run can be, in the words of the runtime's API.
 PENDING: Final = "pending"
@@ -52,6 +52,13 @@ def runtime_look(
 
 def runtime_info(*, principal: Principal, tenant: Tenant, now: datetime) -> Row:
     return _object(_watch(principal, tenant, now).get("/info"))
+
+
+def runtime_agents(*, tenant: Tenant, now: datetime) -> dict[str, str]:
+    """Name -> description of its agents, for people who are nobody in the runtime. Raises what runtime_client.py
+    names."""
+    agents = _object(runtime_open_own(tenant=tenant, now=now).get("/info")).get("agents", [])
+    return {str(each.get("name", "")): str(each.get("description") or "") for each in agents}
 
 
 def run_course(*, principal: Principal, tenant: Tenant, thread_id: UUID, run_id: UUID, now: datetime) -> Row:

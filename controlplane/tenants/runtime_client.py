@@ -20,7 +20,7 @@ from controlplane.accounts.access import Principal
 from controlplane.core.errors import Conflict, NotFound, RetryLater
 from controlplane.tenants import states
 from controlplane.tenants.models import Tenant
-from controlplane.tenants.runtime_tokens import runtime_token_inward
+from controlplane.tenants.runtime_tokens import runtime_token_inward, runtime_token_own
 
 #: Seconds for all calls that one page makes.
 WITHIN_S: Final = 3.0
@@ -144,7 +144,18 @@ def runtime_open(
 ) -> RuntimeClient:
     """A client that asks in the name of `principal`, in a role that is theirs. Raises RuntimeNotThere, Conflict while
     the runtime could not check the token, PermissionDenied."""
-    if tenant.lifecycle != states.ACTIVE or not tenant.runtime_url:
-        raise RuntimeNotThere(f"{tenant.slug} is {tenant.lifecycle}: no runtime of it answers now.")
+    _demand_there(tenant)
     token = runtime_token_inward(principal=principal, tenant=tenant, role=role, now=now)
     return RuntimeClient(tenant=tenant, token=token, within_s=within_s)
+
+
+def runtime_open_own(*, tenant: Tenant, now: datetime, within_s: float = WITHIN_S) -> RuntimeClient:
+    """A client that asks in the control plane's own name, as auditor. Raises as runtime_open does."""
+    _demand_there(tenant)
+    token = runtime_token_own(tenant=tenant, now=now)
+    return RuntimeClient(tenant=tenant, token=token, within_s=within_s)
+
+
+def _demand_there(tenant: Tenant) -> None:
+    if tenant.lifecycle != states.ACTIVE or not tenant.runtime_url:
+        raise RuntimeNotThere(f"{tenant.slug} is {tenant.lifecycle}: no runtime of it answers now.")

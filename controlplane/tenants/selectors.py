@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
@@ -10,6 +11,7 @@ from controlplane.accounts.access import Principal
 from controlplane.core.clock import moment_text, moment_text_or_none
 from controlplane.core.encryption import decrypt
 from controlplane.core.errors import NotFound
+from controlplane.core.models import AuditEvent
 from controlplane.operations.models import Operation, Stack
 from controlplane.operations.record import secret_context
 from controlplane.operations.selectors import stack_of
@@ -19,6 +21,8 @@ from controlplane.tenants.looks import COMPONENTS, explanation
 from controlplane.tenants.models import ComponentHealth, HealthChange, Tenant
 from controlplane.tenants.releases import release_of
 
+#: The audit row of a runtime key that was given out.
+CREDENTIALS_ISSUED = "tenant.credentials_issued"
 FILTERS = ("lifecycle", "health", "billing", "plan", "target")
 SEARCH = (*FILTERS, "label", "q")
 
@@ -64,6 +68,20 @@ def tenant_get(*, principal: Principal, slug: str) -> Tenant:
             "There is no such tenant.", hint="Check the slug; GET /api/v1/tenants lists those you can see."
         )
     return tenant
+
+
+def tenant_for_customer(*, team_id: UUID, tenant_id: UUID) -> Tenant:
+    """The tenant whose own people ask: whoever calls has found out that they are. Raises NotFound."""
+    found = Tenant.objects.filter(pk=tenant_id, team_id=team_id).first()
+    if found is None:
+        raise NotFound("There is nothing here any more.")
+    return found
+
+
+def tenant_keys_issued(*, tenant: Tenant) -> bool:
+    """Whether anybody was ever given a runtime key of it; the runtime alone knows which are still valid."""
+    about = AuditEvent.objects.filter(subject_type="tenant", subject_id=str(tenant.id))
+    return about.filter(action=CREDENTIALS_ISSUED).exists()
 
 
 def tenant_etag(tenant: Tenant) -> str:

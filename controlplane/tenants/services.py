@@ -31,7 +31,7 @@ from controlplane.tenants.releases import release_check, release_demand, release
 from controlplane.tenants.rotation import credentials_make, credentials_renew, retiring_revoke
 from controlplane.tenants.runtime_admin import runtime_admin_post
 from controlplane.tenants.runtime_secrets import StorageKey
-from controlplane.tenants.selectors import tenant_etag
+from controlplane.tenants.selectors import CREDENTIALS_ISSUED, tenant_etag
 from controlplane.tenants.snapshots.selectors import snapshot_get
 from controlplane.tenants.snapshots.services import snapshot_hold, snapshot_storage_keys
 from controlplane.tenants.stack_spec import stack_spec_of
@@ -350,7 +350,7 @@ def tenant_credentials_issue(
             hint=f"See GET /api/v1/tenants/{tenant.slug}/health, then try again.",
         ) from error
     with transaction.atomic():
-        _audit(tenant, principal.actor, "tenant.credentials_issued", now, {"name": name})
+        _audit(tenant, principal.actor, CREDENTIALS_ISSUED, now, {"name": name})
     return {"runtime_url": tenant.runtime_url, "api_key": key}
 
 

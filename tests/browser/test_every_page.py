@@ -8,33 +8,37 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.test import Client
 from django.urls import resolve
 from django.urls.exceptions import Resolver404
 from playwright.sync_api import Page
 
+from controlplane.accounts.invitations import invitation_accept
 from controlplane.core import clock
 from controlplane.portal.urls import urlpatterns
 from tests.browser.conftest import OpenVisit, Visit
 from tests.portal import stories
-from tests.support.people import Person
+from tests.support.people import PASSWORD, Person
 
 pytestmark = pytest.mark.browser
 
 #: Routes that are no page: they take a form, answer with a fragment or a file, or lead elsewhere.
 NO_PAGES = frozenset(
     {
-        "audit-check", "audit-export", "budget-delete", "invitation-revoke", "invoice-draft", "invoice-verb",
-        "key-revoke", "key-rotate", "margin-file", "member-change", "member-remove", "operation-live",
-        "operation-verb",  "playground-say", "playground-stop", "playground-stream", "report-schedule-new",
-        "report-schedule-verb", "shared-usage-file", "tenant-budget-delete", "tenant-credentials",
+        "audit-check", "audit-export", "budget-delete", "customer-invoice-file", "customer-usage-file",
+        "invitation-again", "invitation-revoke", "invoice-draft", "invoice-verb", "key-revoke", "key-rotate",
+        "margin-file", "member-change", "member-remove", "operation-live", "operation-verb", "playground-say",
+        "playground-stop", "playground-stream", "report-schedule-new", "report-schedule-verb", "saved-view-delete",
+        "search-hits", "shared-invoice-file", "shared-usage-file", "tenant-budget-delete", "tenant-credentials",
         "tenant-credit-void", "tenant-delete", "tenant-draft", "tenant-operate", "tenant-protection",
         "tenant-report-link-new", "tenant-report-link-revoke", "tenant-report-schedule-new",
         "tenant-report-schedule-verb", "tenant-run-content", "tenant-snapshot-delete", "tenant-snapshot-restore",
-        "tenant-snapshot-take", "tenants-file", "saved-view-delete", "search-hits",
+        "tenant-snapshot-take", "tenants-file",
     }
 )  # fmt: skip
 #: Of a run that no runtime here has.
 RUN = "/tenants/acme/runs/00000000-0000-7000-8000-000000000000/00000000-0000-7000-8000-000000000000/"
+CUSTOMER = {"email": "carla@acme.example", "role": "customer", "tenants": ["acme"]}
 #: What all findings of axe are about; the default leaves its experimental rules out.
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 LINKS = "() => [...document.querySelectorAll('a[href]')].map((link) => link.href)"
@@ -46,6 +50,7 @@ def lived_in(owner: Person) -> datetime:
     now = clock.now()
     tenant, _ = stories.provisioned(owner.principal, "acme", now, name="Acme Corporation")
     stories.used(tenant, [stories.model_call("acme", number, now) for number in range(5)], now)
+    stories.invoiced(tenant)
     stories.failed(owner.principal, "hooli", now)
     stories.awaiting_approval(owner.principal, "initech", now)
     stories.request(owner.principal, "umbrella", now)
@@ -88,7 +93,7 @@ def test_no_page_has_a_finding(visit: OpenVisit, owner: Person, lived_in: dateti
     axe = Axe()
     findings: dict[str, list[str]] = {}
 
-    def look(name: str) -> None:
+    def look(name: str, page: Page = page) -> None:
         answer = axe.run(page, options={"runOnly": TAGS})
         wrong = [
             f"{rule['id']}: {node['target']} {node['failureSummary']}"
@@ -100,7 +105,7 @@ def test_no_page_has_a_finding(visit: OpenVisit, owner: Person, lived_in: dateti
 
     draft = owner.api().post("/invoices", {"tenant": "acme", "period": f"{lived_in:%Y-%m}"})
     assert draft.status_code == 201, draft.content
-    link = owner.api().post("/tenants/acme/report-links", {}).json()["url"]
+    link = owner.api().post("/tenants/acme/report-links", {"scope": "all"}).json()["url"]
     for path in ("/budgets", "/tenants/acme/budgets"):
         made = owner.api().post(path, {"name": "Cap", "amount": "100"})
         assert made.status_code == 201, made.content
@@ -111,6 +116,7 @@ def test_no_page_has_a_finding(visit: OpenVisit, owner: Person, lived_in: dateti
         "/",
         RUN,
         "/tenants/acme/playground/",
+        "/tenants/acme/start/",
         *(urlsplit(url).path for url in (link, invited.json()["url"])),
     ]
     found = crawl(here, page, starts=[*starts, f"/invoices/{draft.json()['id']}/"], each=look)
@@ -135,6 +141,20 @@ def test_no_page_has_a_finding(visit: OpenVisit, owner: Person, lived_in: dateti
     page.keyboard.press("Control+k")
     page.locator("#palette-hits [role=option]").first.wait_for()
     look("palette")
+
+    for address in ("/account/password/", "/account/password/sent/", "/account/password/a/b/"):
+        page.goto(here.address + address)
+        look(address)
+
+    # A tenant's own people have a portal of their own.
+    token = owner.api().post("/invitations", CUSTOMER).json()["url"].split("/")[-2]
+    carla = invitation_accept(token=token, name="Carla", password=PASSWORD, now=clock.now())
+    client, there = Client(), visit(color_scheme=scheme)
+    client.force_login(carla)
+    session = client.cookies["sessionid"].value
+    there.context.add_cookies([{"name": "sessionid", "value": session, "url": there.address}])
+    inside = there.open("/")
+    found |= crawl(there, inside, starts=["/customer/usage/"], each=lambda name: look(name, inside))
 
     pages = {pattern.name for pattern in urlpatterns} - NO_PAGES
     assert findings == {}

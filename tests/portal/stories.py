@@ -4,10 +4,15 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from billing.directory import directory
+from billing.invoicing.models import Invoice
+from billing.invoicing.services import invoice_draft, invoice_finalize
 from billing.metering.services import usage_ingest
+from billing.period import Period
 from contracts.engine import PlanFacts
 from contracts.stack import StackSpec
 from controlplane.accounts.access import Principal
+from controlplane.core import clock
 from controlplane.core.ids import uuid7
 from controlplane.operations import leases, states, transitions
 from controlplane.operations.binding import binding_make
@@ -271,3 +276,17 @@ def used(tenant: Tenant, events: list[dict[str, Any]], now: datetime) -> None:
             tenant_id=tenant.id, subject=tenant.slug, events=events[start : start + 100], received_at=now
         )
         assert answer.rejected == 0, answer
+
+
+def invoiced(tenant: Tenant, *, final: bool = True) -> Invoice:
+    """Last month's invoice: the tenant is made to have lived through it."""
+    now = clock.now()
+    first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    begin = (first - timedelta(days=1)).replace(day=1)
+    Tenant.objects.filter(pk=tenant.pk).update(created_at=begin)
+    customer = directory().customer(tenant_id=tenant.pk)
+    assert customer is not None
+    made = invoice_draft(customer=customer, period=Period(begin, first), at=now, actor="test")
+    if final:
+        invoice_finalize(invoice=made, customer=customer, at=now, actor="test")
+    return Invoice.objects.get(pk=made.pk)

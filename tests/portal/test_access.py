@@ -18,6 +18,7 @@ NOBODYS = "00000000-0000-4000-8000-000000000000"
 TENANT_POSTS = {
     "protection/": {"deletion_protection": "on"},
     "credentials/": {"name": "x"},
+    "start/": {"name": "x"},
     "delete/": {"confirm": "acme"},
     "operate/update/": {},
     "operate/preview/": {},

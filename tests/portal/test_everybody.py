@@ -51,7 +51,7 @@ class Route:
 #: Of one of our things.
 READ: Final = (200, 200, 404, LOGIN)
 CHANGE: Final = (200, 403, 404, LOGIN)
-#: Takes a form only.
+#: Takes a form only, or is for a tenant's own people alone.
 FORM: Final = (404, 404, 404, LOGIN)
 #: Of the whole team, and of the stranger's own team.
 TEAM_READ: Final = (200, 200, 200, LOGIN)
@@ -74,6 +74,7 @@ ROUTES: Final[dict[str, Route]] = {
     "tenant-review": Route(CHANGE),
     "tenant-draft": Route(CHANGE),
     "tenant": Route(READ),
+    "tenant-start": Route(READ, {"name": "x"}),
     "tenant-resources": Route(READ),
     "tenant-agents": Route(READ),
     "tenant-run": Route(READ, given=RUN),
@@ -103,6 +104,7 @@ ROUTES: Final[dict[str, Route]] = {
     "tenant-snapshot-restore": Route(FORM, {"confirm": "acme"}),
     "tenant-snapshot-delete": Route(FORM, {}),
     "tenant-settings": Route(READ),
+    "tenant-customers": Route(CHANGE, {"email": "new@example.com"}),
     "tenant-protection": Route(FORM, {"deletion_protection": "on"}),
     "tenant-credentials": Route((302, 403, 404, LOGIN), {"name": "x"}),
     "tenant-delete": Route(FORM, {"confirm": "acme"}),
@@ -118,6 +120,18 @@ ROUTES: Final[dict[str, Route]] = {
     "invoice-verb": Route(FORM, {}, {"verb": "finalize"}),
     "shared-usage": Route(LINK),
     "shared-usage-file": Route(LINK, given={"form": "csv"}),
+    "shared-invoices": Route(LINK),
+    "shared-invoice": Route(LINK),
+    "shared-invoice-file": Route(LINK),
+    "shared-health": Route(LINK),
+    "shared-agents": Route(LINK),
+    "customer-usage": Route(FORM),
+    "customer-usage-file": Route(FORM, given={"form": "csv"}),
+    "customer-invoices": Route(FORM),
+    "customer-invoice": Route(FORM),
+    "customer-invoice-file": Route(FORM),
+    "customer-health": Route(FORM),
+    "customer-agents": Route(FORM),
     "failures": Route(TEAM_READ, team=True),
     "budgets": Route(TEAM_READ, team=True),
     "budget-new": Route(TEAM_CHANGE, BUDGET, team=True),
@@ -134,6 +148,7 @@ ROUTES: Final[dict[str, Route]] = {
     "access": Route(TEAM_CHANGE, {"email": "new@example.com", "role": "viewer"}, team=True),
     "member-change": Route(FORM, {"role": "operator"}),
     "member-remove": Route(FORM, {}),
+    "invitation-again": Route(FORM, {}),
     "invitation-revoke": Route(FORM, {}),
     "preferences": Route(TEAM_READ, {"time_zone": "Asia/Tokyo"}, team=True, own=True),
     "saved-views": Route(TEAM_READ, {"list": "tenants", "query": "q=a", "name": "n"}, team=True, own=True),
@@ -168,12 +183,13 @@ def addresses(
         assert answer.status_code == 201, (path, answer.content)
         return answer.json()
 
-    shared = urlsplit(made("/tenants/acme/report-links", {})["url"]).path
+    shared = urlsplit(made("/tenants/acme/report-links", {"scope": "all"})["url"]).path
     invited = urlsplit(made("/invitations", {"email": "grace@example.com", "role": "viewer"})["url"]).path
     for path in ("/budgets", "/tenants/acme/budgets"):
         made(path, {"name": "Cap", "amount": "100"})
     made("/tenants/acme/credits", {"name": "Gift", "amount": "5", "source": "promotion"})
     invoice = made("/invoices", {"tenant": "acme", "period": f"{now:%Y-%m}"})
+    issued = stories.invoiced(tenant)
     client = browse(owner)
     for path in ("/usage/schedules/", "/tenants/acme/usage/schedules/"):
         assert client.post(path, SCHEDULE).status_code == 302
@@ -207,6 +223,8 @@ def addresses(
             "schedule_id": ReportSchedule.objects.get(tenant_id=tenant.pk if of_tenant else None).pk,
             "token": (invited if name == "join" else shared).split("/")[-2],
         }
+        if name.startswith("shared-"):
+            owned["invoice_id"] = issued.pk
         known = {**ids, **owned, **(ROUTES[name].given if name in ROUTES else {})}
         wanted = pattern.pattern.converters
         if name in ROUTES:

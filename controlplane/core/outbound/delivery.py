@@ -16,9 +16,11 @@ from contracts.destinations import AddressRefused, Resolve, destination_of, syst
 from controlplane.core.errors import FreeholdError
 from controlplane.core.outbound.models import EMAIL, OutboundMessage
 from controlplane.core.outbound.services import (
+    email_goes_out,
     endpoint_secret,
     message_delivered,
     message_failed,
+    message_text,
     messages_claim,
     outbound_policy,
 )
@@ -27,7 +29,6 @@ log = structlog.get_logger()
 
 #: Seconds for one POST, from resolving the name to the last header of the answer.
 POST_S: Final = 15.0
-_CONSOLE: Final = "django.core.mail.backends.console.EmailBackend"
 
 
 class DeliveryFailed(Exception):
@@ -63,11 +64,15 @@ def outbox_deliver(
 
 def email_send(message: OutboundMessage) -> None:
     """Raises DeliveryFailed."""
-    if settings.EMAIL_BACKEND == _CONSOLE:
+    if not email_goes_out():
         raise DeliveryFailed("No mail server is set: FREEHOLD_EMAIL_URL.")
+    try:
+        text = message_text(message)
+    except FreeholdError as error:
+        raise DeliveryFailed(error.detail) from error
     email = EmailMessage(
         subject=message.subject,
-        body=message.text,
+        body=text,
         from_email=settings.DEFAULT_FROM_EMAIL,
         to=list(message.recipients),
         headers={"Message-ID": f"<{message.pk}@freehold>", "Auto-Submitted": "auto-generated"},

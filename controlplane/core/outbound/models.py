@@ -45,6 +45,8 @@ class OutboundMessage(models.Model):
     recipients = models.JSONField(default=list)
     subject = models.CharField(max_length=300, blank=True)
     text = models.TextField(blank=True)
+    #: Instead of `text`, of an e-mail with a secret (a link that lets in); emptied when it was sent or given up.
+    sealed_text = models.TextField(blank=True, default="", db_default="")
     #: Of a webhook: the exact bytes that are signed and sent, as text.
     body = models.TextField(blank=True)
     state = models.CharField(

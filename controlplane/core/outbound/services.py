@@ -15,6 +15,7 @@ from django.db.models import F
 from contracts.destinations import Policy
 from controlplane.core.clock import moment_text
 from controlplane.core.encryption import decrypt, encrypt
+from controlplane.core.ids import uuid7
 from controlplane.core.outbound.addresses import url_check
 from controlplane.core.outbound.models import (
     DELIVERED,
@@ -29,6 +30,7 @@ from controlplane.core.outbound.models import (
 from controlplane.core.outbound.retries import MOST_ATTEMPTS, pause_after
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the visible beginning of every secret
+_CONSOLE: Final = "django.core.mail.backends.console.EmailBackend"
 #: So long a claimed message belongs to who claimed it; longer than a delivery may take.
 CLAIM: Final = timedelta(minutes=2)
 
@@ -78,16 +80,22 @@ def email_queue(
     text: str,
     at: datetime,
     attachments: Sequence[Attachment] = (),
+    secret: bool = False,
 ) -> OutboundMessage:
-    """Queues one e-mail to all recipients; a message of that key that is there already stays as it is."""
+    """Queues one e-mail to all recipients; a message of that key that is there already stays as it is. A `secret` one
+    is readable to nobody who reads the table, and gone from it once it was sent."""
+    identity = uuid7()
+    sealed = encrypt(text, context=_text_context(identity)) if secret else ""
     return _queue(
         key,
         {
+            "id": identity,
             "team_id": team_id,
             "channel": EMAIL,
             "recipients": list(recipients),
             "subject": " ".join(subject.split())[:300],
-            "text": text,
+            "text": "" if secret else text,
+            "sealed_text": sealed,
             "next_attempt_at": at,
             "created_at": at,
         },
@@ -167,9 +175,25 @@ def message_failed(
 
 def _end(message: OutboundMessage, at: datetime, *, state: str, last_error: str) -> bool:
     moved = OutboundMessage.objects.filter(pk=message.pk, state=PENDING, attempts=message.attempts).update(
-        state=state, ended_at=at, last_error=last_error
+        state=state, ended_at=at, last_error=last_error, sealed_text=""
     )
     return moved == 1
+
+
+def message_text(message: OutboundMessage) -> str:
+    """What an e-mail says. Raises OperatorError where it is sealed and its key is gone."""
+    if not message.sealed_text:
+        return message.text
+    return str(decrypt(message.sealed_text, context=_text_context(message.pk)))
+
+
+def email_goes_out() -> bool:
+    """Whether a mail server is set. Without one, messages wait a day and are given up."""
+    return settings.EMAIL_BACKEND != _CONSOLE
+
+
+def _text_context(identity: UUID) -> str:
+    return f"outbound-text:{identity}"
 
 
 def _context(endpoint: OutboundEndpoint) -> str:
