@@ -51,8 +51,8 @@ class Hit:
 
 @dataclass(frozen=True)
 class Place:
-    """A page or an action; `needs` is an ability of the frame, or `bill_all`: of those without a limit to tenants. Empty
-    is everybody."""
+    """A page or an action. `needs` is an ability of the frame, or `bill_all`: of those without a limit to tenants;
+    empty is everybody."""
 
     title: Text
     route: str
