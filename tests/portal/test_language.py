@@ -164,10 +164,13 @@ def lived_in(owner: Person, active: tuple[Tenant, Operation]) -> list[str]:
 
 #: Names that people or engines gave, and words that are the same in every language.
 NAMES = re.compile(
-    r"Acme Corporation|Freehold|Hooli|Initech|Umbrella|[\w.+-]+@[\w.-]+|Team O|Olivia|Starter|Pro\b|objected to|Enterprise|Pulumi|"
+    r"Acme Corporation|Freehold|Hooli|Initech|Umbrella|[\w.+-]+@[\w.-]+|Team O|Olivia|"
+    r"Starter|Pro\b|objected to|Enterprise|Pulumi|"
     r"Postgres 16 on|Redis 6.2 on|pgvector on|agent runtime 0.1.0 on|no GPU \(this machine has none\)|"
     r"Applying failed at .*|could not bind .*|\w+ answers|usage of \w+|Base fee, from|Address already in use|"
-    r"\d+ to create|\d+ resources, \d+ usage spans open|The runtime answers: \w+|12 to \w+|Nothing was rolled back: .*|(freehold-|local:|pulumi:|executor:)\S+|"
+    r"\d+ to create|"
+    r"\d+ resources, \d+ usage spans open|The runtime answers: \w+|12 to \w+|Nothing was rolled back: .*|"
+    r"(freehold-|local:|pulumi:|executor:)\S+|"
     r"\b[a-z-]+ \((freehold|local|pulumi):[\w:]+\)|\b[A-Z]{3}\b|"
     r"max connections|max memory mb|\d+ not_found|\b(expires at|tenant ids?|requires approval|api key)\b|"
     r"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b"
