@@ -13,23 +13,27 @@ from uuid import uuid4
 import pytest
 from django.core.cache import cache
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billing.metering.spans import spans_reconcile
 from billing.period import month_start
 from contracts.stack import BillableResource
-from controlplane.accounts.models import ApiKey
+from controlplane.accounts import roles
+from controlplane.accounts.invitations import invitation_accept, invitation_create
+from controlplane.accounts.models import ApiKey, User
 from controlplane.core import clock
 from controlplane.operations.models import Operation
 from controlplane.portal.urls import urlpatterns
 from controlplane.tenants import drafts
+from controlplane.tenants.bulk import bulk_begin
 from controlplane.tenants.models import Tenant
 from tests.controlplane.tenants.test_snapshots import taken
 from tests.portal import stories
 from tests.portal.conftest import Browse
 from tests.portal.test_totals import TERMS
-from tests.support.people import Person
+from tests.support.people import PASSWORD, Person
 
 pytestmark = pytest.mark.usefixtures("quiet_doorbell")
 Active = tuple[Tenant, Operation]
@@ -37,12 +41,13 @@ MOST = 12
 #: Routes that answer a form alone: a GET of them finds nothing, or leads to the page with the form.
 FORMS = frozenset(
     {
-        "audit-check", "budget-delete", "invitation-revoke", "invoice-draft", "invoice-verb", "key-revoke",
-        "key-rotate", "member-change", "member-remove", "operation-verb", "playground-say", "playground-stop",
-        "report-schedule-new", "report-schedule-verb", "tenant-budget-delete", "tenant-credit-void",
-        "tenant-credentials", "tenant-delete", "tenant-operate", "tenant-protection", "tenant-report-link-new",
-        "tenant-report-link-revoke", "tenant-report-schedule-new", "tenant-report-schedule-verb",
-        "tenant-run-content", "tenant-snapshot-delete", "tenant-snapshot-restore", "tenant-snapshot-take",
+        "audit-check", "budget-delete", "invitation-again", "invitation-revoke", "invoice-draft",
+        "invoice-verb", "key-revoke", "key-rotate", "member-change", "member-remove", "operation-verb",
+        "playground-say", "playground-stop", "report-schedule-new", "report-schedule-verb", "saved-view-delete",
+        "tenant-budget-delete", "tenant-credentials", "tenant-credit-void", "tenant-delete", "tenant-operate",
+        "tenant-protection", "tenant-report-link-new", "tenant-report-link-revoke",
+        "tenant-report-schedule-new", "tenant-report-schedule-verb", "tenant-run-content",
+        "tenant-snapshot-delete", "tenant-snapshot-restore", "tenant-snapshot-take",
     }
 )  # fmt: skip
 
@@ -74,7 +79,8 @@ def addresses(
         return answer.json()
 
     draft = made("/invoices", {"tenant": "acme", "period": f"{last:%Y-%m}"})
-    link = made("/tenants/acme/report-links", {})
+    invoice = made(f"/invoices/{draft['id']}/finalize", {})
+    link = made("/tenants/acme/report-links", {"scope": "all"})
     budgets = [made(path, {"name": "Cap", "amount": "100"}) for path in ("/budgets", "/tenants/acme/budgets")]
     credit = made("/tenants/acme/credits", {"amount": "25", "name": "Gift", "source": "purchase"})
     invited = made("/invitations", {"email": "grace@example.com", "role": "viewer"})
@@ -83,12 +89,17 @@ def addresses(
     key = ApiKey.objects.first()
     wanted = {"slug": "newco", "name": "Newco", "plan": "starter", "target": "local"}
     asked = drafts.draft_plan_request(principal=owner.principal, **wanted, asked=wanted, now=now)
+    several = bulk_begin(
+        principal=owner.principal, verb="refresh", tenants=[tenant], wanted={}, key="k" * 20, now=now
+    )
     by_name = {
         "slug": "acme",
+        "bulk_id": several.pk,
+        "view_id": uuid4(),
         "draft_id": asked,
         "operation_id": operation.pk,
-        "invoice_id": draft["id"],
-        "line_id": next(line["id"] for line in draft["lines"] if line["meter"]),
+        "invoice_id": invoice["id"],
+        "line_id": next(line["id"] for line in invoice["lines"] if line["meter"]),
         "credit_id": credit["id"],
         "snapshot_id": snapshot.pk,
         "link_id": link["id"],
@@ -125,12 +136,26 @@ def _used(tenant: Tenant, at: datetime, received_at: datetime, prefix: str = "")
 
 
 @pytest.fixture
-def costs(browse: Browse, owner: Person, addresses: dict[str, str]) -> Callable[[], dict[str, int]]:
+def customer(owner: Person, active: Active) -> User:
+    _, token = invitation_create(
+        principal=owner.principal, email="carla@acme.example", role=roles.CUSTOMER, tenant_ids=[active[0].pk],
+        secret="s" * 43, now=clock.now(),
+    )  # fmt: skip
+    return invitation_accept(token=token, name="Carla", password=PASSWORD, now=clock.now())
+
+
+@pytest.fixture
+def costs(
+    browse: Browse, owner: Person, customer: User, addresses: dict[str, str]
+) -> Callable[[], dict[str, int]]:
     """The queries of each page when it is read a second time: what is read once a process is no part of it."""
 
     def of_each() -> dict[str, int]:
-        client, found, statuses = browse(owner), {}, {}
+        found, statuses = {}, {}
+        people = {True: Client(), False: browse(owner)}
+        people[True].force_login(customer)
         for name, path in addresses.items():
+            client = people[name.startswith("customer-")]
             client.get(path)
             with CaptureQueriesContext(connection) as queries:
                 answer = client.get(path)
@@ -159,6 +184,7 @@ def test_gpus_cost_two_queries_more(active: Active, costs: Callable[[], dict[str
     after = costs()
     more = {name: after[name] - before[name] for name in after if after[name] != before[name]}
     assert more == {
-        "margin": 1, "margin-file": 1, "shared-usage": 2, "shared-usage-file": 2, "tenant-cost": 1, "tenant-usage": 2,
+        "customer-usage": 2, "customer-usage-file": 2, "margin": 1, "margin-file": 1, "shared-usage": 2,
+        "shared-usage-file": 2, "tenant-cost": 1, "tenant-usage": 2,
     }  # fmt: skip
     assert {name: cost for name, cost in after.items() if cost > MOST} == {"tenant-usage": MOST + 2}
