@@ -115,7 +115,12 @@ def abilities(principal: Principal) -> dict[str, bool]:
     held = {name: access_allows(principal, scope) for name, scope in CAN.items()}
     whole = principal.tenant_ids is None
     # What concerns the whole team is not offered to those who are limited to some tenants.
-    return {**held, "create": held["write"] and whole, "manage": held["admin"] and whole}
+    return {
+        **held,
+        "create": held["write"] and whole,
+        "manage": held["admin"] and whole,
+        "bill_all": held["bill"] and whole,
+    }
 
 
 def show(

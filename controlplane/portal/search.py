@@ -90,7 +90,6 @@ def hits_of(principal: Principal, text: str) -> list[Hit]:
     if text:
         found = [*_tenants(principal, text), *_tabs(principal, text), *_operations(principal, text)]
     can = abilities(principal)
-    can["bill_all"] = can["bill"] and principal.tenant_ids is None
     for group, icon, places in ((ACTIONS, "zap", DEEDS), (PAGES, "layers", PLACES)):
         found += [
             Hit(group, place.title, place.about, reverse(f"portal:{place.route}"), icon)

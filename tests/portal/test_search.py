@@ -89,6 +89,22 @@ def test_somebody_limited_to_other_tenants_does_not_find_it(
     assert "/tenants/hooli/" in found(browse, teammate, "hoo")
 
 
+def test_the_navigation_offers_nobody_a_page_that_is_closed_to_them(
+    owner: Person, teammate: Person, browse: Browse, active: tuple[Tenant, Operation]
+) -> None:
+    def offered(person: Person) -> set[str]:
+        page = Page(browse(person).get("/tenants/"))
+        inside = {link["href"] for link in page.all("a") if link.get("href", "").startswith("/")}
+        return {link for link in inside if not link.startswith(("/account/", "/static/"))}
+
+    assert {"/margin/", "/budgets/"} <= offered(owner)
+    teammate.user.memberships.update(tenant_ids=[active[0].pk])
+    links = offered(teammate)
+    assert {"/invoices/", "/usage/"} <= links
+    for link in links:
+        assert browse(teammate).get(link).status_code == 200, link
+
+
 def test_the_page_works_by_itself_and_says_when_nothing_matches(
     owner: Person, browse: Browse, django_assert_max_num_queries: object
 ) -> None:
