@@ -1,5 +1,7 @@
 """The crash suite is itself tested: with a bug planted in the worker, it must find something wrong."""
 
+import re
+
 import pytest
 
 from controlplane.tenants.models import Tenant
@@ -19,7 +21,8 @@ pytestmark = [
     ("world", "sign"),
     [
         ("no_lock_clearing", "stack_locked"),
-        ("no_settling", "created again"),
+        # Where the second creation is refused, what is left of the first shows it.
+        ("no_settling", "created again|pending operations are left"),
         ("status_before_commit", "outputs"),
     ],
     indirect=["world"],
@@ -29,4 +32,4 @@ def test_a_planted_bug_is_found(world: World, owner: Person, sign: str) -> None:
         lambda: ask("provision", owner), point="provider.create.postgres.done", victim="worker"
     )
     found = world.violations(Tenant.objects.get(slug=SLUG), crash=crash)
-    assert any(sign in each for each in found), found
+    assert any(re.search(sign, each) for each in found), found

@@ -145,7 +145,12 @@ async def test_many_records_are_fetched_in_order_and_deleted_by_field(
     assert {match.score for match in found} == {0.0}
     assert await store.delete(things, where={"of": "all"}) == 620
     assert await store.delete(things, where={"of": "all"}) == 0
-    assert len(await store.query(things, [1.0, 0.0, 0.0], limit=9)) == 3
+    # By field, which is exact: an index of neighbours may miss one right after it lost most of what it linked.
+    for record in RECORDS:
+        assert [
+            match.id for match in await store.fetch(things, where={"n": record.fields["n"]}, limit=9)
+        ] == [record.id]
+    assert await store.query(things, [1.0, 0.0, 0.0], limit=9)
 
 
 async def test_what_is_not_allowed_is_refused(store: VectorStore, things: str) -> None:
