@@ -26,7 +26,7 @@ WARM = 5
 SERIAL = 30
 STREAMS = 30
 AT_ONCE = 30
-ROUNDS = 3
+ROUNDS = 9
 #: For one contender, from its start to its last figure.
 DEADLINE_S = 420
 DATABASES = ("ours1", "ours2", "bare", "aegra")
@@ -93,6 +93,7 @@ async def _measured(entry: Entry, stores: Stores) -> tuple[list[Figure], str]:
             await _wait(contender, await contender.thread())
         serial = [await _wait(contender, await contender.thread()) for _ in range(SERIAL)]
         streams = [await _stream(contender, await contender.thread()) for _ in range(STREAMS)]
+        await _at_once(contender)  # opens the connections that the rounds use
         rates = [await _at_once(contender) for _ in range(ROUNDS)]
     short = sum(updates != NODES for _, updates in streams)
     if short and entry.own:
