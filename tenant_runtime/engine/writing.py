@@ -86,16 +86,21 @@ class _Entry:
         return self.fence is not None and size <= _MOST_BYTES
 
     def answer(self, error: BaseException | None = None) -> None:
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        elif isinstance(error, asyncio.CancelledError):
-            self.done.cancel()
-        else:
-            self.done.set_exception(error)
-            # Whoever waited may have gone.
-            self.done.exception()
+        outcome_tell(self.done, error)
+
+
+def outcome_tell(done: asyncio.Future[None], error: BaseException | None) -> None:
+    """To whoever waits for a write what became of it; once."""
+    if done.done():
+        return
+    if error is None:
+        done.set_result(None)
+    elif isinstance(error, asyncio.CancelledError):
+        done.cancel()
+    else:
+        done.set_exception(error)
+        # Whoever waited may have gone.
+        done.exception()
 
 
 class RunWriter:

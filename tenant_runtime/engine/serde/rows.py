@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from tenant_runtime.engine.fence import Fence, fence_current
-from tenant_runtime.engine.writing import RunWriter
+from tenant_runtime.engine.writing import RunWriter, outcome_tell
 
 Row = Mapping[str, Any]
 Rows = Mapping[str, Sequence[Row]]
@@ -58,18 +58,6 @@ class _Gathered:
             kind: [{**of, **write._asdict()} for write in writes.values()]
             for kind, writes in (("kept", self.kept), ("replaced", self.replaced))
         }
-
-    def settle(self, error: BaseException | None) -> None:
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        elif isinstance(error, asyncio.CancelledError):
-            self.done.cancel()
-        else:
-            self.done.set_exception(error)
-            # Whoever waited may have gone.
-            self.done.exception()
 
 
 class StateRows:
@@ -133,6 +121,6 @@ class StateRows:
         try:
             await self._writer.write(fence_current(), {**rows, **waiting.rows(of)})
         except BaseException as error:
-            waiting.settle(error)
+            outcome_tell(waiting.done, error)
             raise
-        waiting.settle(None)
+        outcome_tell(waiting.done, None)
