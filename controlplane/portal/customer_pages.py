@@ -19,14 +19,14 @@ from billing.invoicing.services import amount_due
 from billing.invoicing.shape import invoice_shape
 from billing.metering.catalogue import METERS
 from billing.metering.selectors import usage_query
-from billing.period import Period, month_start, next_month, period_of, period_parse
+from billing.period import Period, period_of, period_parse
 from billing.reports.render import usage_file
 from billing.reports.selectors import UsageReport, usage_report
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound
 from controlplane.portal.chart import month_chart
 from controlplane.portal.listing import page_of
-from controlplane.portal.money import MOST_PERIODS, breakdown_table, meter_choose
+from controlplane.portal.money import breakdown_table, meter_choose, months_since
 from controlplane.portal.visitors import Visitor, visitor_show
 from controlplane.tenants import looks, states
 from controlplane.tenants.runtime_activity import runtime_agents
@@ -60,7 +60,7 @@ def usage_page(request: HttpRequest, visitor: Visitor) -> HttpResponse:
     context = {
         "report": report,
         "period": period.key,
-        "periods": _periods(customer, now),
+        "periods": months_since(customer.created_at, customer.ended_at or now),
         "meter": METERS.get(meter),
         "meter_rows": report["meters"],
         "chart": month_chart(period=period.key, daily=daily, unit=METERS[meter].unit, today=now.date())
@@ -97,15 +97,6 @@ def _report(request: HttpRequest, visitor: Visitor) -> tuple[BilledCustomer, Per
         raise NotFound(_("There is no report for %(period)s.") % {"period": period.key})
     report = usage_report(tenant=customer, period=period.key, card=customer.fallback, as_of=now)
     return customer, period, report
-
-
-def _periods(customer: BilledCustomer, now: datetime) -> list[str]:
-    """The months this tenant has lived in, newest first."""
-    found, start, last = [], month_start(customer.created_at), month_start(customer.ended_at or now)
-    while start <= last:
-        found.append(f"{start:%Y-%m}")
-        start = next_month(start)
-    return found[::-1][:MOST_PERIODS]
 
 
 def invoices_page(request: HttpRequest, visitor: Visitor) -> HttpResponse:
