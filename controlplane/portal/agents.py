@@ -14,43 +14,12 @@ from controlplane.accounts.access import Principal
 from controlplane.accounts.selectors import people_emails
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
+from controlplane.portal.calling import run_command, snippets_of
 from controlplane.portal.listing import chosen
 from controlplane.portal.pages import page
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants.runtime_activity import RUN_STATUSES, runtime_look
 from controlplane.tenants.selectors import tenant_get
-
-_SDK: Final = """\
-import os
-from langgraph_sdk import get_sync_client
-
-client = get_sync_client(
-    url="{url}",
-    api_key=os.environ["RUNTIME_API_KEY"],
-)
-answer = client.runs.wait(
-    None,
-    "{agent}",
-    input={{"messages": [{{"role": "user", "content": "What can you do?"}}]}},
-)
-print(answer)"""
-_OPENAI: Final = """\
-import os
-from openai import OpenAI
-
-client = OpenAI(
-    base_url="{url}/v1",
-    api_key=os.environ["RUNTIME_API_KEY"],
-)
-answer = client.responses.create(model="{agent}", input="What can you do?")
-print(answer.output_text)"""
-_CURL: Final = """\
-curl -s {url}/runs/wait \\
-  -H "x-api-key: $RUNTIME_API_KEY" -H "content-type: application/json" \\
-  -d '{{"assistant_id": "{agent}",
-       "input": {{"messages": [{{"role": "user", "content": "What can you do?"}}]}}}}'"""
-#: (title, snippet); the address and the agent's name are filled in.
-_SNIPPETS: Final = (("langgraph-sdk", _SDK), ("openai", _OPENAI), ("curl", _CURL))
 
 #: How a runtime names a person of the control plane (tenants/runtime_tokens.py).
 _PERSON: Final = "person:"
@@ -86,7 +55,7 @@ def tenant_agents(request: HttpRequest, principal: Principal, slug: str) -> Http
         "filtered": any(filters.values()),
         "statuses": RUN_STATUSES,
         "before": before,
-        "run_command": f'freehold runs create {found.slug} "What can you do?"',
+        "run_command": run_command(found.slug),
     }
     try:
         look = runtime_look(
@@ -113,7 +82,7 @@ def agent_shown(agent: Mapping[str, Any], url: str) -> dict[str, Any]:
         **agent,
         "name": name,
         "limits": agent.get("limits") or {},
-        "snippets": [(title, text.format(url=url, agent=name)) for title, text in _SNIPPETS],
+        "snippets": snippets_of(url=url, agent=name),
     }
 
 

@@ -16,6 +16,7 @@ from billing.reports.selectors import Breakdown, UsageReport, usage_report
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_allows
 from controlplane.core import clock
+from controlplane.portal.calling import run_command
 from controlplane.portal.chart import Chart, month_chart
 from controlplane.portal.invoices import rows_told
 from controlplane.portal.pages import page
@@ -48,7 +49,7 @@ def tenant_usage(request: HttpRequest, principal: Principal, slug: str) -> HttpR
         "meter": METERS.get(meter),
         "chart": _chart(report, meter, now) if meter else None,
         "meter_rows": report["meters"],
-        "run_command": f'freehold runs create {tenant.slug} "What can you do?"',
+        "run_command": run_command(tenant.slug),
         "usage_total": _sum(row["amount"] for row in report["meters"]),
         "other_total": _sum(row["amount"] for row in report["other_charges"]),
         "breakdowns": [

@@ -30,6 +30,7 @@ from controlplane.operations.selectors import (
     plan_moved,
 )
 from controlplane.operations.services import operation_cancel, operation_retry
+from controlplane.portal.calling import run_command
 from controlplane.portal.listing import chosen, page_of
 from controlplane.portal.pages import abilities, act, page, show
 from controlplane.portal.plan_table import plan_table
@@ -144,7 +145,7 @@ def live_context(principal: Principal, operation: Operation, *, cursor: int) -> 
         "cancelable": cancelable,
         "retryable": retryable,
         "command": f"freehold operations {'watch' if operation.state in states.OPEN else 'logs'} {operation.id}",
-        "run_command": f'freehold runs create {operation.tenant.slug} "What can you do?"',
+        "run_command": run_command(operation.tenant.slug),
         "superseded_by": newest if newest != operation.pk else None,
     }
 

@@ -19,6 +19,7 @@ from controlplane.accounts.access import Principal
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
 from controlplane.portal.agents import run_row
+from controlplane.portal.calling import run_command
 from controlplane.portal.pages import act, once, page
 from controlplane.portal.run_causes import run_cause
 from controlplane.portal.spoken import spoken
@@ -58,7 +59,7 @@ def playground(request: HttpRequest, principal: Principal, slug: str) -> HttpRes
         talk = _talk(principal, found, thread_id) if thread_id else {}
         context |= talk | _agent(context["agents"], request.GET.get("agent", ""), talk)
         name = (context["agent"] or {}).get("name", "")
-        context["command"] = f'freehold runs create {found.slug} "What can you do?" --agent {name}'
+        context["command"] = f"{run_command(found.slug)} --agent {name}"
     except PermissionDenied:
         raise
     except NotFound:

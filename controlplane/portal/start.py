@@ -12,7 +12,7 @@ from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_allows, access_require
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
-from controlplane.portal.agents import agent_shown
+from controlplane.portal.calling import run_command, snippets_of
 from controlplane.portal.pages import once_shown, page
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants import states
@@ -58,7 +58,7 @@ def _start(
     context: dict[str, Any] = {
         "key": key,
         "is_active": tenant.lifecycle == states.ACTIVE,
-        "run_command": f'freehold runs create {tenant.slug} "What can you do?"',
+        "run_command": run_command(tenant.slug),
     }
     try:
         info = runtime_info(principal=principal, tenant=tenant, now=clock.now())
@@ -66,7 +66,7 @@ def _start(
         agent = wanted if wanted in agents else next(iter(agents), "")
         context |= {"agents": agents, "agent": agent}
         if agent:
-            context["snippets"] = agent_shown({"name": agent}, tenant.runtime_url)["snippets"]
+            context["snippets"] = snippets_of(url=tenant.runtime_url, agent=agent)
     except (NotFound, PermissionDenied):
         raise
     except FreeholdError as error:

@@ -17,6 +17,7 @@ from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
 from controlplane.operations.selectors import HEAVY_FIELDS, operations_visible
 from controlplane.portal.bulk import TITLES, tenant_ids_of
+from controlplane.portal.calling import EXAMPLE_AGENT, snippets_of
 from controlplane.portal.listing import Column, chosen, headings, order_of, ordered, page_of
 from controlplane.portal.pages import page, show
 from controlplane.portal.resource_graph import BOX_HEIGHT, BOX_WIDTH, resource_graph
@@ -63,26 +64,6 @@ TABS = (
     ("tenant-billing", gettext_noop("Billing")),
     ("tenant-settings", gettext_noop("Settings")),
 )
-#: With LangGraph's own client; the agent is the example that every runtime ships with.
-SNIPPET_PYTHON = """\
-import os
-from langgraph_sdk import get_sync_client
-
-client = get_sync_client(
-    url="{url}",
-    api_key=os.environ["RUNTIME_API_KEY"],
-)
-answer = client.runs.wait(
-    None,
-    "document_analyst",
-    input={{"messages": [{{"role": "user", "content": "What can you do?"}}]}},
-)
-print(answer)"""
-SNIPPET_CURL = """\
-curl -s {url}/runs/wait \\
-  -H "x-api-key: $RUNTIME_API_KEY" -H "content-type: application/json" \\
-  -d '{{"assistant_id": "document_analyst",
-       "input": {{"messages": [{{"role": "user", "content": "What can you do?"}}]}}}}'"""
 
 
 def _filters(params: QueryDict) -> dict[str, str]:
@@ -204,14 +185,15 @@ def tenant(request: HttpRequest, principal: Principal, slug: str) -> HttpRespons
     stack = getattr(found, "stack", None)
     recent = list(operations_visible(principal=principal).filter(tenant=found).order_by("-created_at")[:6])
     failed = recent[0] if recent and recent[0].state == operation_states.FAILED else None
+    snippets = snippets_of(url=found.runtime_url, agent=EXAMPLE_AGENT)
     context = {
         "look": tenant_health(tenant=found, now=clock.now()),
         "components": (stack.outputs or {}).get("components", []) if stack else [],
         "recent": recent,
         "failed": failed,
         "waits_for_run": found.lifecycle == states.ACTIVE and not tenant_ran(tenant_id=found.id),
-        "snippet_python": SNIPPET_PYTHON.format(url=found.runtime_url),
-        "snippet_curl": SNIPPET_CURL.format(url=found.runtime_url),
+        "snippet_python": snippets["langgraph-sdk"],
+        "snippet_curl": snippets["curl"],
     }
     return tenant_frame(request, principal, "portal/tenant.html", found, context, tab="tenant")
 
