@@ -16,11 +16,12 @@ from billing.paper.sheet import (
     INK,
     MARGIN,
     MUTED,
-    RULE,
     WIDTH,
     Sheet,
     fitted,
     grouped,
+    plural,
+    row_draw,
     type_set,
 )
 
@@ -228,14 +229,7 @@ def _notes(pdf: FPDF, invoice: dict[str, Any]) -> None:
 
 
 def _row(pdf: FPDF, texts: Sequence[str], *, rule: bool, height: float = 6.5) -> None:
-    if pdf.will_page_break(height):
-        pdf.add_page()
-    for index, (text, width) in enumerate(zip(texts, _COLUMNS, strict=True)):
-        pdf.cell(width, height, fitted(pdf, text, width - 2), align="R" if index > 1 else "L")
-    pdf.ln(height)
-    if rule:
-        pdf.set_draw_color(*RULE)
-        pdf.line(MARGIN, pdf.get_y(), MARGIN + WIDTH, pdf.get_y())
+    row_draw(pdf, texts, rule=rule, height=height, columns=_COLUMNS, numbers_from=2)
 
 
 def _wrapped(pdf: FPDF, text: str, width: float) -> tuple[str, str]:
@@ -249,8 +243,7 @@ def _wrapped(pdf: FPDF, text: str, width: float) -> tuple[str, str]:
 def _quantity(number: str, unit: str) -> str:
     if not Decimal(number) and not unit:
         return ""
-    plural = "" if Decimal(number) == 1 or not unit else "s"
-    return f"{grouped(number)} {unit}{plural}"
+    return f"{grouped(number)} {plural(unit, Decimal(number)) if unit else ''}"
 
 
 def _joined(*texts: str) -> str:

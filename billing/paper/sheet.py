@@ -1,5 +1,6 @@
 """A sheet of paper and how documents look on it: colours, type, rows, and numbers as they read."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -38,11 +39,20 @@ class Sheet(FPDF):
         self.rect(0, 0, 210, 4, style="F")
 
 
-def row_draw(pdf: FPDF, texts: tuple[str, str, str], *, rule: bool, height: float = 7) -> None:
+def row_draw(
+    pdf: FPDF,
+    texts: Sequence[str],
+    *,
+    rule: bool,
+    height: float = 7,
+    columns: Sequence[float] = COLUMNS,
+    numbers_from: int = 1,
+) -> None:
+    """A text for each of `columns` (widths in mm), to the right from `numbers_from` on."""
     if pdf.will_page_break(height):
         pdf.add_page()
-    for index, (text, width) in enumerate(zip(texts, COLUMNS, strict=True)):
-        pdf.cell(width, height, fitted(pdf, text, width - 2), align="R" if index else "L")
+    for index, (text, width) in enumerate(zip(texts, columns, strict=True)):
+        pdf.cell(width, height, fitted(pdf, text, width - 2), align="R" if index >= numbers_from else "L")
     pdf.ln(height)
     if rule:
         pdf.set_draw_color(*RULE)

@@ -1,6 +1,5 @@
 """The usage report as a PDF: one or more A4 pages a customer can be sent."""
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
@@ -15,7 +14,6 @@ from billing.paper.sheet import (
     MUTED,
     RULE,
     WIDTH,
-    Sheet,
     fitted,
     grouped,
     moment_text,
@@ -24,6 +22,7 @@ from billing.paper.sheet import (
     type_set,
 )
 from billing.reports.document_insights import insights_draw
+from billing.reports.report_sheet import ReportSheet
 from billing.reports.selectors import DailyTotal, MeterReport, UsageReport
 
 #: Charts are drawn for these, where they saw usage; more would repeat each other.
@@ -32,37 +31,15 @@ _MOST_CHARTS: Final = 3
 _LONGEST_GROUP_LIST: Final = 12
 
 
-class _Document(Sheet):
-    """Header and footer of every page; fpdf calls them."""
-
-    def __init__(self, report: UsageReport) -> None:
-        made_at = datetime.fromisoformat(report["generated_at"])
-        title = f"Usage report {report['tenant']['slug']} {report['period']}"
-        super().__init__(title=title, made_at=made_at, foot=22)
-        self.report = report
-
-    def header(self) -> None:
-        self.bar_draw()
-        self.set_xy(MARGIN, 10)
-        type_set(self, 9, MUTED, "B")
-        self.cell(WIDTH / 2, 6, "FREEHOLD")
-        type_set(self, 9, MUTED)
-        label = f"{self.report['tenant']['slug']}  |  {self.report['period']}"
-        self.cell(
-            WIDTH / 2, 6, fitted(self, label, WIDTH / 2), align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT
-        )
-        self.ln(4)
-
-    def footer(self) -> None:
-        self.set_y(-15)
-        type_set(self, 8, MUTED)
-        self.cell(WIDTH / 2, 6, f"Usage known at {moment_text(self.report['as_of'])}")
-        self.cell(WIDTH / 2, 6, f"Page {self.page_no()} of {{nb}}", align="R")
-
-
 def usage_report_pdf(report: UsageReport) -> bytes:
     """Never fails on a name: letters that the typeface lacks are replaced (billing/paper/letters.py)."""
-    pdf = _Document(report)
+    tenant = report["tenant"]["slug"]
+    pdf = ReportSheet(
+        title=f"Usage report {tenant} {report['period']}",
+        label=f"{tenant}  |  {report['period']}",
+        generated_at=report["generated_at"],
+        as_of=report["as_of"],
+    )
     pdf.add_page()
     _title(pdf, report)
     _table(pdf, report)

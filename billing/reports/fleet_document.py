@@ -1,40 +1,21 @@
 """The fleet's report as a PDF."""
 
-from datetime import datetime
 from decimal import Decimal
 
 from fpdf.enums import XPos, YPos
 
-from billing.paper.sheet import INK, MARGIN, MUTED, WIDTH, Sheet, grouped, moment_text, row_draw, type_set
+from billing.paper.sheet import INK, MUTED, WIDTH, grouped, moment_text, row_draw, type_set
 from billing.reports.fleet import FleetReport
-
-
-class _Document(Sheet):
-    """Header and footer of every page; fpdf calls them."""
-
-    def __init__(self, report: FleetReport) -> None:
-        made_at = datetime.fromisoformat(report["generated_at"])
-        super().__init__(title=f"Usage of all tenants {report['period']}", made_at=made_at, foot=22)
-        self.report = report
-
-    def header(self) -> None:
-        self.bar_draw()
-        self.set_xy(MARGIN, 10)
-        type_set(self, 9, MUTED, "B")
-        self.cell(WIDTH / 2, 6, "FREEHOLD")
-        type_set(self, 9, MUTED)
-        self.cell(WIDTH / 2, 6, self.report["period"], align="R", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
-        self.ln(4)
-
-    def footer(self) -> None:
-        self.set_y(-15)
-        type_set(self, 8, MUTED)
-        self.cell(WIDTH / 2, 6, f"Usage known at {moment_text(self.report['as_of'])}")
-        self.cell(WIDTH / 2, 6, f"Page {self.page_no()} of {{nb}}", align="R")
+from billing.reports.report_sheet import ReportSheet
 
 
 def fleet_report_pdf(report: FleetReport) -> bytes:
-    pdf = _Document(report)
+    pdf = ReportSheet(
+        title=f"Usage of all tenants {report['period']}",
+        label=report["period"],
+        generated_at=report["generated_at"],
+        as_of=report["as_of"],
+    )
     pdf.add_page()
     type_set(pdf, 22, INK, "B")
     pdf.cell(WIDTH, 11, "Usage of all tenants", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
