@@ -73,34 +73,39 @@ ORDERS: Final = {
     "idle": "idle_cost",
 }
 _KINDS: Final = tuple(COST_KINDS)
-_COSTS = ", ".join(
-    f"coalesce(sum(k.amount) FILTER (WHERE k.account = '{account}'), 0) AS {kind}"
-    for kind, account in COST_KINDS.items()
+# A month has one row for each account of a book: the greatest of them is that row, and costs less than a sum.
+_COLUMNS: Final = {account: account for account in accounts.REVENUE_ACCOUNTS} | {
+    "not_invoiced": accounts.CUSTOMER_ACCRUED,
+    **COST_KINDS,
+}
+_AMOUNT_OF: Final = "coalesce(max(amount) FILTER (WHERE account = '{account}'), 0) AS {column}"
+_HELD = ", ".join(
+    _AMOUNT_OF.format(account=account, column=f"in_{name}") for name, account in _COLUMNS.items()
 )
+_REVENUE = "-({})".format(" + ".join(f"in_{account}" for account in accounts.REVENUE_ACCOUNTS))
+_COST = " + ".join(f"in_{kind}" for kind in _KINDS)
 _AMOUNTS = ", ".join(("revenue", "not_invoiced", *_KINDS, "idle_cost"))
 _SUMS = ", ".join(f"sum({name})" for name in ("revenue", "not_invoiced", *_KINDS, "idle_cost"))
 # Written by hand: the ORM has no join to a list of books, and two passes over thousands of them take twice as long.
-# A month's rows come by the first columns of the primary key. Idle cost is divided last, once, as to be exact.
+# Idle cost is divided last, once, as to be exact.
 _LINES = """
 WITH books (book, label) AS ({books} UNION ALL SELECT %s::uuid, ''),
-held AS MATERIALIZED (
-    SELECT b.book, b.label, k.currency,
-           coalesce(-sum(k.amount) FILTER (WHERE k.account = ANY(%s)), 0) AS revenue,
-           coalesce(sum(k.amount) FILTER (WHERE k.account = ANY(%s)), 0) AS cost,
-           coalesce(sum(k.amount) FILTER (WHERE k.account = %s), 0) AS not_invoiced,
-           {costs}, sum(k.priced) AS priced, sum(k.priced_gpu) AS priced_gpu
-    FROM books b JOIN billing_monthbalance k ON k.tenant_id = b.book
-    WHERE k.month = %s AND k.account = ANY(%s)
-    GROUP BY b.book, b.label, k.currency
+held AS (
+    SELECT tenant_id, currency, {held}, sum(priced) AS priced, sum(priced_gpu) AS priced_gpu
+    FROM billing_monthbalance
+    WHERE month = %s AND account = ANY(%s) AND tenant_id IN (SELECT book FROM books)
+    GROUP BY tenant_id, currency
 ),
 lines AS MATERIALIZED (
-    SELECT held.*, g.paid, g.busy, g.as_of,
+    SELECT book, label, currency, {revenue} AS revenue, {cost} AS cost, in_not_invoiced AS not_invoiced, {kinds},
            CASE WHEN g.paid > 0 AND priced <> 0 THEN
-               round((infrastructure + infrastructure_estimated) * priced_gpu * (g.paid - g.busy)
+               round((in_infrastructure + in_infrastructure_estimated) * priced_gpu * (g.paid - g.busy)
                      / (priced * g.paid), 12)
-           ELSE 0 END AS idle_cost
-    FROM held LEFT JOIN billing_monthgpu g ON g.month = %s AND g.tenant_id = held.book
-    WHERE revenue <> 0 OR {any_cost}
+           ELSE 0 END AS idle_cost,
+           g.paid, g.busy, g.as_of
+    FROM held JOIN books ON books.book = held.tenant_id
+    LEFT JOIN billing_monthgpu g ON g.month = %s AND g.tenant_id = books.book
+    WHERE {revenue} <> 0 OR {any_cost}
 ),
 numbered AS (
     SELECT *, row_number() OVER (ORDER BY currency, {order}, label, book) AS number, count(*) OVER () AS count
@@ -127,11 +132,14 @@ def fleet_lines(
 ) -> FleetLines:
     """`limit` lines after the first `offset`, or the last page of them when there are not so many; all of them without
     a limit. `pool_id` is the fleet's own book, `order` one of ORDERS."""
-    shown = [*accounts.REVENUE_ACCOUNTS, *accounts.COST_ACCOUNTS, accounts.CUSTOMER_ACCRUED]
+    shown = list(_COLUMNS.values())
     statement = _LINES.format(
         books=books.sql,
-        costs=_COSTS,
-        any_cost=" OR ".join(f"{kind} <> 0" for kind in _KINDS),
+        held=_HELD,
+        revenue=_REVENUE,
+        cost=_COST,
+        kinds=", ".join(f"in_{kind} AS {kind}" for kind in _KINDS),
+        any_cost=" OR ".join(f"in_{kind} <> 0" for kind in _KINDS),
         order=f"{ORDERS[order]} {'DESC' if descending else 'ASC'}",
         amounts=_AMOUNTS,
         sums=_SUMS,
@@ -140,11 +148,8 @@ def fleet_lines(
     with connection.cursor() as cursor:
         cursor.execute(
             statement,
-            [
-                *books.params, pool_id, list(accounts.REVENUE_ACCOUNTS), list(accounts.COST_ACCOUNTS),
-                accounts.CUSTOMER_ACCRUED, period.start, shown, period.start, offset, most, most, most,
-            ],
-        )  # fmt: skip
+            [*books.params, pool_id, period.start, shown, period.start, offset, most, most, most],
+        )
         rows = cursor.fetchall()
     listed = sorted((row for row in rows if row[0] is not None), key=lambda row: row[-1])
     sums = sorted((row for row in rows if row[0] is None), key=lambda row: row[2])
