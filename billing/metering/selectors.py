@@ -168,14 +168,22 @@ def fleet_month_usage(
     """Of one meter by tenant, and by UTC day over all of them, of one moment."""
     known = meter_get(meter)
     days = windows_of(start=start, end=end, size="day", zone=zone_parse("UTC"))
-    asks = [Ask(known, (Window(start, end),), ()), Ask(known, days, ())]
-    whole, daily = measure_all(tenant_ids=tenant_ids, asks=asks, as_of=as_of)
+    asks = [Ask(known, days, ())]
+    # What events add up to (or are the highest of) by the day, they do by the month. All else is rounded or told apart
+    # by the window, and is asked for.
+    of_days = known.aggregation in ("sum", "count", "max")
+    if not of_days:
+        asks.append(Ask(known, (Window(start, end),), ()))
+    daily, *rest = measure_all(tenant_ids=tenant_ids, asks=asks, as_of=as_of)
+    joined = max if known.aggregation == "max" else WIDE.add
+    by_tenant = {tenant_id: value for (tenant_id, _, _), value in rest[0].items()} if rest else {}
     by_day: dict[date, Decimal] = {}
-    for (_, index, _), value in daily.items():
+    for (tenant_id, index, _), value in daily.items():
         day = days[index].start.date()
-        held = by_day.get(day, Decimal(0))
-        by_day[day] = max(held, value) if known.aggregation == "max" else WIDE.add(held, value)
-    return MonthUsage({tenant_id: value for (tenant_id, _, _), value in whole.items()}, by_day)
+        by_day[day] = joined(by_day.get(day, Decimal(0)), value)
+        if of_days:
+            by_tenant[tenant_id] = joined(by_tenant.get(tenant_id, Decimal(0)), value)
+    return MonthUsage(by_tenant, by_day)
 
 
 def usage_totals(
