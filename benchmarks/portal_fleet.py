@@ -178,7 +178,9 @@ def _books(now: Any) -> None:
             JournalTransaction.objects.bulk_create(posted)
             JournalEntry.objects.bulk_create(entries)
             MonthGpu.objects.bulk_create(
-                MonthGpu(month=month.start, tenant_id=tenant_id, paid=48, busy=chance.randrange(48), as_of=now)
+                MonthGpu(
+                    month=month.start, tenant_id=tenant_id, paid=48, busy=chance.randrange(48), as_of=now
+                )
                 for tenant_id in tenants
             )
 

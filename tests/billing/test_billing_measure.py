@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.metering.catalogue import METERS
+from billing.metering.fleet import fleet_month_usage
 from billing.metering.measure import measure_all, measure_asks
-from billing.metering.selectors import fleet_month_usage
 from billing.metering.spans import spans_reconcile
 from billing.metering.tally import Ask
 from billing.metering.windows import Window, windows_of, zone_parse
@@ -143,9 +143,7 @@ def test_a_fleets_month_is_that_of_each_tenant_and_day(
     month = period_of(BEGIN)
     days = windows_of(start=month.start, end=month.end, size="day", zone=zone_parse("UTC"))
     for meter in METERS.values():
-        found = fleet_month_usage(
-            tenant_ids=tenants, meter=meter.key, start=month.start, end=month.end, as_of=LATEST
-        )
+        found = fleet_month_usage(tenant_ids=tenants, meter=meter.key, period=month, as_of=LATEST)
         by_tenant: dict[UUID, Decimal] = {}
         by_day: dict[date, list[Decimal]] = {}
         for tenant_id in tenants:
