@@ -20,7 +20,15 @@ from billing.reports.links import (
     report_link_revoke,
     report_links_of,
 )
-from billing.reports.models import ALL, CADENCES, INVOICES, USAGE, ReportDelivery, ReportSchedule
+from billing.reports.models import (
+    ALL,
+    CADENCES,
+    INVOICES,
+    USAGE,
+    ReportDelivery,
+    ReportLink,
+    ReportSchedule,
+)
 from billing.reports.render import FORMATS
 from billing.reports.schedules import (
     report_schedule_create,
@@ -31,10 +39,9 @@ from billing.reports.schedules import (
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_allows, access_require, access_require_team
 from controlplane.core import clock
-from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
+from controlplane.core.errors import NotFound
 from controlplane.portal.figures import day_text
-from controlplane.portal.pages import act, page
-from controlplane.portal.spoken import refusal
+from controlplane.portal.pages import act, once_shown, page
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.selectors import tenant_get
@@ -139,9 +146,10 @@ def link_new(request: HttpRequest, principal: Principal, slug: str) -> HttpRespo
     if request.method != "POST":
         return HttpResponseRedirect(_url(tenant))
     access_require(principal, roles.BILLING_WRITE)
-    now, days = clock.now(), request.POST.get("days", "")
-    try:
-        link, token = report_link_create(
+    days = request.POST.get("days", "")
+
+    def work() -> tuple[ReportLink, str]:
+        return report_link_create(
             team_id=tenant.team_id,
             tenant_id=tenant.id,
             label=request.POST.get("label", ""),
@@ -149,13 +157,13 @@ def link_new(request: HttpRequest, principal: Principal, slug: str) -> HttpRespo
             scope=request.POST.get("scope", USAGE),
             secret=secrets.token_urlsafe(32),
             actor=principal.actor,
-            now=now,
+            now=clock.now(),
         )
-    except (NotFound, PermissionDenied):
-        raise
-    except FreeholdError as error:
-        messages.error(request, refusal(error))
-        return HttpResponseRedirect(_url(tenant))
+
+    made = once_shown(request, principal, back=_url(tenant), work=work)
+    if isinstance(made, HttpResponse):
+        return made
+    link, token = made
     context = {
         "link": link,
         "shows": SCOPES[link.scope],
