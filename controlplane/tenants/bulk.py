@@ -6,10 +6,11 @@ same request, asked again, goes on with those alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -24,6 +25,8 @@ from controlplane.tenants.services import tenant_accepts, tenant_operate, tenant
 from controlplane.tenants.validation import tenant_check
 
 MOST: Final = 100
+#: Requests that are forgotten in one go, each with at most as many outcomes as may be asked of.
+BATCH: Final = 50
 LABEL: Final = "label"
 #: What may be asked of several at once. Deleting is not among them: it asks for each slug.
 OPERATIONS: Final = ("suspend", "resume", "upgrade", "preview", "refresh")
@@ -181,6 +184,21 @@ def _ask(principal: Principal, bulk: BulkRequest, row_id: int, now: datetime) ->
         row.state = states.BULK_QUEUED
     row.operation_id = operation.pk if operation else None
     row.save(update_fields=["state", "operation_id"])
+
+
+def bulk_prune(*, now: datetime) -> int:
+    """Forgets requests made longer ago than the retention of logs, with what became of each tenant; how many.
+
+    The operations that they queued stay, and so does the audit row.
+    """
+    limit = now - timedelta(days=settings.FREEHOLD_LOG_RETENTION_DAYS)
+    pruned = 0
+    while found := list(
+        BulkRequest.objects.filter(created_at__lt=limit).values_list("pk", flat=True)[:BATCH]
+    ):
+        BulkRequest.objects.filter(pk__in=found).delete()
+        pruned += len(found)
+    return pruned
 
 
 def _labels(tenant: Tenant, wanted: Mapping[str, str]) -> dict[str, str]:
