@@ -240,9 +240,17 @@ def health(slug: str, json_output: JsonFlag = False) -> None:
 
 
 @app.command()
-def credentials(slug: str, name: str = "freehold tenants credentials", json_output: JsonFlag = False) -> None:
-    """Issue a fresh runtime key, shown once."""
-    body = api_connect().post(f"tenants/{segment(slug)}/credentials", {"name": name})
+def credentials(
+    slug: str,
+    name: str = "freehold tenants credentials",
+    role: Annotated[
+        str,
+        typer.Option(help="What it may do: user runs agents on its own threads, operator sees everybody's"),
+    ] = "operator",
+    json_output: JsonFlag = False,
+) -> None:
+    """Issue a fresh runtime key, shown once; in the role of an operator, developer, user, auditor or admin."""
+    body = api_connect().post(f"tenants/{segment(slug)}/credentials", {"name": name, "role": role})
     if json_output:
         print_json(body)
     else:
