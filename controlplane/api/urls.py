@@ -109,6 +109,7 @@ urlpatterns = [
     path("members/<uuid:user_id>", members.MemberApi.as_view()),
     path("invitations", members.InvitationsApi.as_view()),
     path("invitations/<uuid:invitation_id>", members.InvitationApi.as_view()),
+    path("invitations/<uuid:invitation_id>/resend", members.InvitationResendApi.as_view()),
     path("audit-events", keys.AuditEventsApi.as_view()),
     path("audit-events/verify", keys.AuditVerifyApi.as_view()),
     # Exempt: an address that is not there is told so, whatever the method; nor is a slash put behind /api/v1.
