@@ -68,7 +68,7 @@ def _foresee(tenant: Tenant, wanted: Plan, currencies: Mapping[UUID, str]) -> Pl
         return f"{tenant.slug} is on the plan {wanted.key} already."
     card = card_read(wanted.rate_card)
     if currencies.get(tenant.pk, card.currency) != card.currency:
-        return f"The plan {currency_differs(card)}."
+        return f"The plan {currency_differs(card.currency)}."
     try:
         overrides_check(
             plan=wanted, overrides=tenant.overrides, target=tenant.target, region=tenant.region or ""

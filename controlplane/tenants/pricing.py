@@ -10,7 +10,6 @@ from billing.agreements.services import (
     agreement_plan_follow,
     currency_fits,
 )
-from billing.rating.cards import RateCard
 from controlplane.core.errors import ValidationFailed
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.plans import plans, rate_cards
@@ -52,11 +51,11 @@ def plan_currency_check(tenant: Tenant, *, plan: str) -> None:
     """Raises ValidationFailed for a plan that is priced in another currency than the tenant is billed in."""
     card = card_read(plans()[plan].rate_card)
     if not currency_fits(tenant_id=tenant.pk, card=card):
-        raise ValidationFailed.of("plan", currency_differs(card))
+        raise ValidationFailed.of("plan", currency_differs(card.currency))
 
 
-def currency_differs(card: RateCard) -> str:
-    return f"is priced in {card.currency}; the tenant is billed in another currency"
+def currency_differs(currency: str) -> str:
+    return f"is priced in {currency}; the tenant is billed in another currency"
 
 
 def _by(tenant: Tenant, actor: str, now: datetime) -> Recorder:
