@@ -6,6 +6,7 @@ import typer
 
 from controlplane.cli.client import api_connect, segment
 from controlplane.cli.commands_operations import DEFAULT_TIMEOUT_S, finish
+from controlplane.cli.dry_run import dry_run
 from controlplane.cli.operating import confirm_demand, operate
 from controlplane.cli.options import ApprovalFlag, JsonFlag, ReasonOption, TimeoutOption, WaitFlag
 from controlplane.cli.output import data_console, print_json, print_table, say
@@ -47,6 +48,9 @@ def create(
     restore_from: Annotated[
         str | None, typer.Option(help="A snapshot whose data it gets once it is active")
     ] = None,
+    plan_only: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan, its cost and what the policy says; make nothing")
+    ] = False,
     wait: WaitFlag = True,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     json_output: JsonFlag = False,
@@ -56,6 +60,9 @@ def create(
     body = {"slug": slug, "name": name or slug, "plan": plan, "target": target, "labels": labels}
     if region:
         body["region"] = region
+    if plan_only:
+        dry_run(api_connect(), body, timeout_s=timeout, as_json=json_output)
+        return
     if restore_from:
         body["restore_from"] = restore_from
     api = api_connect()
