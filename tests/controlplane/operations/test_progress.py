@@ -5,9 +5,18 @@ from typing import Any
 from controlplane.operations.progress import MadeChanges
 
 
-def event(name: str, op: str = "create", state: str = "done", phase: str = "up", **more: str) -> dict[str, Any]:
+def event(
+    name: str, op: str = "create", state: str = "done", phase: str = "up", **more: str
+) -> dict[str, Any]:
     kind = more.get("type", "local:index:PostgresServer")
-    return {"urn": f"urn:{kind}::{name}", "name": name, "type": kind, "op": op, "state": state, "phase": phase}
+    return {
+        "urn": f"urn:{kind}::{name}",
+        "name": name,
+        "type": kind,
+        "op": op,
+        "state": state,
+        "phase": phase,
+    }
 
 
 def counted(*events: dict[str, Any]) -> int:
