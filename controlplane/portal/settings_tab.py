@@ -164,6 +164,7 @@ def tenant_credentials(request: HttpRequest, principal: Principal, slug: str) ->
         tenant,
         {"issued": issued, "key_name": name},
         tab="tenant-settings",
+        leaf=gettext("Runtime key"),
     )
 
 
