@@ -20,8 +20,6 @@ from django.urls import reverse
 from billing.metering.spans import spans_reconcile
 from billing.period import month_start
 from contracts.stack import BillableResource
-from controlplane.accounts import roles
-from controlplane.accounts.invitations import invitation_accept, invitation_create
 from controlplane.accounts.models import ApiKey, User
 from controlplane.core import clock
 from controlplane.operations.models import Operation
@@ -33,7 +31,7 @@ from tests.controlplane.tenants.test_snapshots import taken
 from tests.portal import stories
 from tests.portal.conftest import Browse
 from tests.portal.test_totals import TERMS
-from tests.support.people import PASSWORD, Person
+from tests.support.people import Person
 
 pytestmark = pytest.mark.usefixtures("quiet_doorbell")
 Active = tuple[Tenant, Operation]
@@ -133,15 +131,6 @@ def _used(tenant: Tenant, at: datetime, received_at: datetime, prefix: str = "")
         for event in (stories.model_call("acme", number, at), stories.run_end("acme", number, at))
     ]
     stories.used(tenant, [{**event, "id": f"{prefix}{event['id']}-{at:%m}"} for event in calls], received_at)
-
-
-@pytest.fixture
-def customer(owner: Person, active: Active) -> User:
-    _, token = invitation_create(
-        principal=owner.principal, email="carla@acme.example", role=roles.CUSTOMER, tenant_ids=[active[0].pk],
-        secret="s" * 43, now=clock.now(),
-    )  # fmt: skip
-    return invitation_accept(token=token, name="Carla", password=PASSWORD, now=clock.now())
 
 
 @pytest.fixture
