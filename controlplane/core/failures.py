@@ -6,11 +6,23 @@ from django.utils.translation import gettext
 
 from controlplane.core.arrival import form_page
 
+#: Pages of those who hold a link: a tenant's own people, and people who are invited.
+_OUTSIDE = ("/shared/", "/join/")
+
 
 def failure_response(
-    request: HttpRequest, *, status: int, code: str, title: str, detail: str, hint: str = "", back: str = ""
+    request: HttpRequest,
+    *,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    hint: str = "",
+    back: str = "",
+    outside: bool = False,
 ) -> HttpResponse:
-    """A problem document under /api/, a page elsewhere; `back` is the page of the form that was refused."""
+    """A problem document under /api/, a page elsewhere; `back` is the page of the form that was refused. `outside`: to
+    somebody who has no business in the portal, and is shown no way into it."""
     request_id = str(request.META.get("freehold.request_id", ""))
     if request.path.startswith("/api/") or request.headers.get("Accept", "").startswith("application/json"):
         body = {
@@ -31,6 +43,7 @@ def failure_response(
         "hint": hint,
         "request_id": request_id,
         "back": back,
+        "outside": outside or request.path.startswith(_OUTSIDE),
     }
     template = f"errors/{status if status in (403, 404) else 500}.html"
     return render(request, template, context, status=status)

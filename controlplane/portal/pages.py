@@ -97,8 +97,9 @@ def _customer_answer(request: HttpRequest) -> HttpResponse:
         request,
         NotFound(
             gettext("There is nothing at this address for you."),
-            hint=gettext("Your own pages begin at /customer/."),
+            hint=gettext("Your own pages begin at /customer/usage/."),
         ),
+        outside=True,
     )
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -117,7 +118,7 @@ def _no_nul(request: HttpRequest) -> None:
         raise NotFound(gettext("There is nothing at this address."))
 
 
-def failure(request: HttpRequest, error: FreeholdError) -> HttpResponse:
+def failure(request: HttpRequest, error: FreeholdError, *, outside: bool = False) -> HttpResponse:
     return failure_response(
         request,
         status=error.status,
@@ -125,6 +126,7 @@ def failure(request: HttpRequest, error: FreeholdError) -> HttpResponse:
         title=spoken(error.title),
         detail=spoken(error.detail),
         hint=spoken(error.hint),
+        outside=outside,
     )
 
 
