@@ -41,4 +41,5 @@ app.conf.beat_schedule = {
     "billing-accrual": {"task": "billing.tasks.revenue_accrual_task", "schedule": crontab(minute="10")},
     "billing-credits": {"task": "billing.tasks.credits_expiry_task", "schedule": crontab(minute="20")},
     "billing-costs": {"task": "billing.tasks.costs_task", "schedule": crontab(minute="30", hour="*/6")},
+    "billing-gpu-months": {"task": "billing.tasks.gpu_months_task", "schedule": crontab(minute="40")},
 }

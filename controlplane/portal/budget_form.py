@@ -75,7 +75,7 @@ def draft_read(params: QueryDict, currency: str) -> Draft:
         on_unknown=params.get("on_unknown", OPEN),
         resume_afterwards=params.get("resume_afterwards") == "on",
         emails=params.get("emails", "")[:6000],
-        webhook_url=params["webhook_url"].strip()[:2000] if "webhook_url" in params else None,
+        webhook_url=params.get("webhook_url", "").strip()[:2000] if "webhook_url" in params else None,
         thresholds=thresholds,
     )
 

@@ -54,6 +54,7 @@ class Place:
             "flag": f" --tenant {self.tenant.slug}" if self.tenant else "",
             "base": "portal/tenant_frame.html" if self.tenant else "portal/fleet_frame.html",
             "page_title": gettext("Budgets"),
+            "leaf_title": title,
             "page_lead": gettext("How much all tenants together may cost in a month, and what happens then."),
         }
         if self.tenant is not None:
@@ -64,6 +65,7 @@ class Place:
                 self.tenant,
                 {**shared, **context},
                 tab="tenant-budgets",
+                leaf=title,
                 status=status,
             )
         crumbs = (

@@ -129,7 +129,7 @@ def tenants_bulk_outcome(request: HttpRequest, principal: Principal, bulk_id: UU
         return HttpResponseRedirect(request.path)
     # Of each queued one, so that what waits for a person is seen here.
     queued = operations_visible(principal=principal).filter(pk__in=[row.operation_id for row in rows])
-    now = dict(queued.order_by().values_list("pk", "state"))
+    now: dict[UUID | None, str] = {pk: state for pk, state in queued.order_by().values_list("pk", "state")}
     count = {state: sum(row.state == state for row in rows) for state in states.BULK_STATES}
     context = {
         "bulk": bulk,

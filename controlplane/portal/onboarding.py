@@ -24,7 +24,7 @@ from controlplane.tenants.drafts import draft_plan_get, draft_plan_request
 from controlplane.tenants.overrides import sizes_merge
 from controlplane.tenants.plans import Plan, plans
 from controlplane.tenants.services import tenant_create
-from controlplane.tenants.targets import targets_offered
+from controlplane.tenants.targets import LOCAL, targets_offered
 
 FIELDS = ("name", "slug", "plan", "target", "region", "contact_email")
 #: Sizes that may differ from the plan's: (part, field, label, unit). Cloud machine types are the API's to override.
@@ -184,6 +184,8 @@ def tenant_review(request: HttpRequest, principal: Principal, draft_id: UUID) ->
                 "changed": sizes[part][field] != usual[part][field],
             }
             for part, field, label, unit in SIZES
+            # A tenant on this machine has no disks of its own, so their sizes would promise something.
+            if not (wanted["target"] == LOCAL and field == "storage_gb")
         ],
         **drafted,
     }

@@ -224,7 +224,9 @@ def bulk_prune(*, now: datetime) -> int:
 
 def _asked(verb: str, wanted: Mapping[str, str]) -> dict[str, object]:
     """What the audit row says beside the verb."""
-    return {LABEL: {"label": dict(wanted)}, PLAN: dict(wanted)}.get(verb, {})
+    if verb == LABEL:
+        return {"label": dict(wanted)}
+    return dict(wanted) if verb == PLAN else {}
 
 
 def _labels(tenant: Tenant, wanted: Mapping[str, str]) -> dict[str, str]:

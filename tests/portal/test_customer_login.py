@@ -86,6 +86,18 @@ def test_they_land_on_their_pages_and_see_their_tenant_alone(
         assert inside.get(f"/customer/usage/usage.{kind}").status_code == 200
 
 
+def test_what_is_not_theirs_names_their_pages_and_no_way_into_the_portal(
+    inside: Client, active: Active
+) -> None:
+    for path in ("/tenants/acme/", "/customer/invoices/00000000-0000-7000-8000-000000000000/"):
+        page = Page(inside.get(path))
+        assert page.status == 404
+        assert not page.all("a", href="/tenants/")
+        assert not page.all("a", href="/operations/")
+        assert "freehold tenants" not in page.text
+    assert "/customer/usage/" in Page(inside.get("/tenants/acme/")).text
+
+
 def paths(patterns: list[Any], before: str = "/") -> Iterator[str]:
     """Every address of the installation, its variables filled in: those of ids with nobody's."""
     for each in patterns:

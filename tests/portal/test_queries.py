@@ -42,7 +42,8 @@ FORMS = frozenset(
         "audit-check", "budget-delete", "invitation-again", "invitation-revoke", "invoice-draft",
         "invoice-verb", "key-revoke", "key-rotate", "member-change", "member-remove", "operation-verb",
         "playground-say", "playground-stop", "report-schedule-new", "report-schedule-verb", "saved-view-delete",
-        "tenant-budget-delete", "tenant-credentials", "tenant-credit-void", "tenant-delete", "tenant-operate",
+        "tenant-budget-delete", "tenant-credentials", "tenant-credit-void", "tenant-delete", "tenant-details",
+        "tenant-operate",
         "tenant-protection", "tenant-report-link-new", "tenant-report-link-revoke",
         "tenant-report-schedule-new", "tenant-report-schedule-verb", "tenant-run-content",
         "tenant-snapshot-delete", "tenant-snapshot-restore", "tenant-snapshot-take",
@@ -172,7 +173,7 @@ def test_gpus_cost_a_query_more(active: Active, costs: Callable[[], dict[str, in
     after = costs()
     more = {name: after[name] - before[name] for name in after if after[name] != before[name]}
     assert more == {
-        "customer-usage": 1, "customer-usage-file": 1, "margin": 1, "margin-file": 1, "shared-usage": 1,
+        "customer-usage": 1, "customer-usage-file": 1, "shared-usage": 1,
         "shared-usage-file": 1, "tenant-cost": 1, "tenant-usage": 1,
     }  # fmt: skip
     assert {name: cost for name, cost in after.items() if cost > MOST} == {}
