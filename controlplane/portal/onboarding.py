@@ -14,7 +14,7 @@ from contracts.plan_document import assessment_representation, cost_representati
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
 from controlplane.core import clock
-from controlplane.core.errors import FieldProblem, FreeholdError, PermissionDenied, ValidationFailed
+from controlplane.core.errors import FieldProblem, FreeholdError, NotFound, PermissionDenied, ValidationFailed
 from controlplane.portal.figures import quantity_text
 from controlplane.portal.listing import chosen
 from controlplane.portal.pages import once, page, show
@@ -208,6 +208,8 @@ def tenant_draft(request: HttpRequest, principal: Principal, draft_id: UUID) -> 
 
 def _draft_context(principal: Principal, draft_id: UUID) -> dict[str, Any]:
     draft = draft_plan_get(principal=principal, draft_id=draft_id)
+    if not draft.asked:  # of the API: it says what was wanted, and not what was typed into a form
+        raise NotFound(gettext("There is no such draft any more."))
     late = draft.state == "waiting" and clock.now() - draft.asked_at > _LATE
     context: dict[str, Any] = {"draft": draft, "draft_id": draft_id, "late": late}
     if draft.result is not None:

@@ -220,13 +220,8 @@ def once_shown(
     try:
         # Only the address is remembered of it, never what was made.
         response = once(request, principal, make)
-    except (NotFound, PermissionDenied):
-        raise
     except FreeholdError as error:
-        if refused is not None:
-            return refused(error)
-        messages.error(request, refusal(error))
-        return HttpResponseRedirect(back)
+        return _refused(request, error, back, refused)
     if made:
         return made[0]
     messages.error(
@@ -239,8 +234,20 @@ def act(request: HttpRequest, principal: Principal, *, back: str, work: Callable
     """A form that changes something: on to where `work` says, or back with the reason it was refused."""
     try:
         return once(request, principal, work)
-    except (NotFound, PermissionDenied):
-        raise
     except FreeholdError as error:
-        messages.error(request, refusal(error))
-        return HttpResponseRedirect(back)
+        return _refused(request, error, back)
+
+
+def _refused(
+    request: HttpRequest,
+    error: FreeholdError,
+    back: str,
+    shown: Callable[[FreeholdError], HttpResponse] | None = None,
+) -> HttpResponse:
+    """What is not there, or not this person's, is a page of its own; other refusals are told at the form."""
+    if isinstance(error, (NotFound, PermissionDenied)):
+        raise error
+    if shown is not None:
+        return shown(error)
+    messages.error(request, refusal(error))
+    return HttpResponseRedirect(back)

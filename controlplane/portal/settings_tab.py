@@ -1,6 +1,6 @@
 """A tenant's settings: name, labels and plan, credentials, protection, operations on request, and deletion."""
 
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib import messages
@@ -13,13 +13,14 @@ from controlplane.accounts.access import Principal, access_require
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied, ValidationFailed
 from controlplane.portal.details import details_errors, details_read, details_sent, details_shown
+from controlplane.portal.key_roles import key_role_of, key_roles
 from controlplane.portal.pages import act, once, once_shown, page
 from controlplane.portal.presence import presence_demand, presence_is_recent
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants import states
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.releases import release_of, releases_known
-from controlplane.tenants.selectors import tenant_get
+from controlplane.tenants.selectors import tenant_get, tenant_keys_given
 from controlplane.tenants.services import (
     deletion_needs_second,
     tenant_credentials_issue,
@@ -28,6 +29,8 @@ from controlplane.tenants.services import (
     tenant_update,
 )
 from controlplane.tenants.targets import AWS, LOCAL
+
+KEYS_SHOWN: Final = 10
 
 
 @page(roles.TENANTS_READ)
@@ -58,6 +61,8 @@ def _settings(
         "release": release_of(tenant),
         "releases": releases_known(),
         "is_active": tenant.lifecycle == states.ACTIVE,
+        "key_roles": key_roles(principal),
+        "keys_given": tenant_keys_given(tenant=tenant, most=KEYS_SHOWN),
         "is_production": deletion_needs_second(tenant),
         "final_snapshot_by": {LOCAL: "us", AWS: "rds"}.get(tenant.target, ""),
         "retention_days": settings.FREEHOLD_SNAPSHOT_RETENTION_DAYS,
@@ -193,7 +198,9 @@ def tenant_credentials(request: HttpRequest, principal: Principal, slug: str) ->
         request,
         principal,
         back=_settings_url(tenant),
-        work=lambda: tenant_credentials_issue(principal=principal, tenant=tenant, name=name, now=clock.now()),
+        work=lambda: tenant_credentials_issue(
+            principal=principal, tenant=tenant, name=name, role=key_role_of(request), now=clock.now()
+        ),
     )
     if isinstance(issued, HttpResponse):
         return issued

@@ -185,7 +185,7 @@ def test_gpus_cost_two_queries_more(active: Active, costs: Callable[[], dict[str
     after = costs()
     more = {name: after[name] - before[name] for name in after if after[name] != before[name]}
     assert more == {
-        "customer-usage": 2, "customer-usage-file": 2, "margin": 1, "margin-file": 1, "shared-usage": 2,
+        "customer-usage": 2, "customer-usage-file": 2, "shared-usage": 2,
         "shared-usage-file": 2, "tenant-cost": 1, "tenant-usage": 2,
     }  # fmt: skip
     assert {name: cost for name, cost in after.items() if cost > MOST} == {"tenant-usage": MOST + 2}
