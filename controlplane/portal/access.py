@@ -26,6 +26,7 @@ from controlplane.core.errors import Conflict, ValidationFailed
 from controlplane.core.outbound.services import email_goes_out
 from controlplane.portal.listing import page_of
 from controlplane.portal.pages import act, once_shown, page, show
+from controlplane.portal.spoken import problems_of, spoken
 from controlplane.portal.words import word_text
 from controlplane.tenants.rotation import runtime_key_ids
 from controlplane.tenants.selectors import tenants_visible
@@ -65,8 +66,10 @@ def access(request: HttpRequest, principal: Principal) -> HttpResponse:
             now=now,
         )
     except (ValidationFailed, Conflict) as error:
-        errors = {problem["pointer"].strip("/"): problem["detail"] for problem in error.errors}
-        return _access(request, principal, values, errors or {"email": error.detail}, status=error.status)
+        errors = problems_of(error)
+        return _access(
+            request, principal, values, errors or {"email": spoken(error.detail)}, status=error.status
+        )
     return _access(request, principal, {}, {}, issued=issued_shown(invitation, token))
 
 

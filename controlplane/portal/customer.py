@@ -15,6 +15,7 @@ from controlplane.accounts.selectors import customer_of_user
 from controlplane.core.errors import FreeholdError, NotFound, ValidationFailed
 from controlplane.portal import customer_pages
 from controlplane.portal.pages import failure
+from controlplane.portal.spoken import spoken
 from controlplane.portal.visitors import TITLES, CustomerPage, Visitor
 
 
@@ -38,7 +39,9 @@ def signed_in(view: CustomerPage) -> Callable[..., HttpResponse]:
             visitor = Visitor(team_id=who.team_id, tenant_id=who.tenant_id, places=places, email=who.email)
             response = safe(request, visitor, **kwargs)
         except ValidationFailed as error:
-            response = failure(request, NotFound(_("There is no report for that."), hint=error.detail))
+            response = failure(
+                request, NotFound(_("There is no report for that."), hint=spoken(error.detail))
+            )
         except FreeholdError as error:
             response = failure(request, error)
         response.headers["Cache-Control"] = "private, no-store"

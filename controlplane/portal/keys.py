@@ -18,7 +18,7 @@ from controlplane.core import clock
 from controlplane.core.errors import Conflict, NotFound, ValidationFailed
 from controlplane.portal.listing import page_of
 from controlplane.portal.pages import act, page, show
-from controlplane.portal.spoken import refusal
+from controlplane.portal.spoken import problems_of, refusal
 from controlplane.tenants.rotation import runtime_key_ids, runtime_key_refuse
 from controlplane.tenants.selectors import tenants_visible
 
@@ -55,7 +55,7 @@ def keys(request: HttpRequest, principal: Principal) -> HttpResponse:
             tenant_ids=principal.tenant_ids,
         )
     except ValidationFailed as error:
-        errors = {problem["pointer"].strip("/"): problem["detail"] for problem in error.errors}
+        errors = problems_of(error)
         return _keys(request, principal, {**values, "scopes": scopes}, errors, status=422)
     return _keys(request, principal, {}, {}, issued={"name": key.name, "token": token})
 

@@ -12,6 +12,7 @@ from controlplane.core import clock
 from controlplane.core.errors import NotFound, ValidationFailed
 from controlplane.portal.pages import act, once_shown, page
 from controlplane.portal.presence import presence_demand, presence_is_recent
+from controlplane.portal.spoken import spoken
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants import states
 from controlplane.tenants.models import Tenant
@@ -126,7 +127,7 @@ def tenant_remove(request: HttpRequest, principal: Principal, slug: str) -> Http
     try:
         presence_demand(request)
     except ValidationFailed as error:
-        wrong = error.errors[0]["detail"]
+        wrong = spoken(error.errors[0]["detail"])
         return _settings(request, principal, tenant, password_error=wrong, status=error.status)
 
     def work() -> str:
