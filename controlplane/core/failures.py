@@ -6,9 +6,16 @@ from django.utils.translation import gettext
 
 
 def failure_response(
-    request: HttpRequest, *, status: int, code: str, title: str, detail: str, hint: str = ""
+    request: HttpRequest,
+    *,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    hint: str = "",
+    template: str = "",
 ) -> HttpResponse:
-    """A problem document under /api/, a page elsewhere."""
+    """A problem document under /api/, a page elsewhere: the status's, unless another template is named."""
     request_id = str(request.META.get("freehold.request_id", ""))
     if request.path.startswith("/api/") or request.headers.get("Accept", "").startswith("application/json"):
         body = {
@@ -29,8 +36,8 @@ def failure_response(
         "hint": hint,
         "request_id": request_id,
     }
-    template = f"errors/{status if status in (403, 404) else 500}.html"
-    return render(request, template, context, status=status)
+    usual = f"errors/{status if status in (403, 404) else 500}.html"
+    return render(request, template or usual, context, status=status)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

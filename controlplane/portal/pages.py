@@ -87,8 +87,9 @@ def _customer_answer(request: HttpRequest) -> HttpResponse:
         request,
         NotFound(
             gettext("There is nothing at this address for you."),
-            hint=gettext("Your own pages begin at /customer/."),
+            hint=gettext("Your usage, invoices, health and agents are on your own pages."),
         ),
+        template="errors/customer.html",
     )
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -100,7 +101,7 @@ def _no_nul(request: HttpRequest) -> None:
         raise NotFound(gettext("There is nothing at this address."))
 
 
-def failure(request: HttpRequest, error: FreeholdError) -> HttpResponse:
+def failure(request: HttpRequest, error: FreeholdError, *, template: str = "") -> HttpResponse:
     return failure_response(
         request,
         status=error.status,
@@ -108,6 +109,7 @@ def failure(request: HttpRequest, error: FreeholdError) -> HttpResponse:
         title=spoken(error.title),
         detail=spoken(error.detail),
         hint=spoken(error.hint),
+        template=template,
     )
 
 

@@ -292,8 +292,8 @@ def test_refusals_speak_german(owner: Person, browse: Browse) -> None:
 def test_figures_read_by_language() -> None:
     now = clock.now()
     with override("de"):
-        assert money_text("1234.5") == "1.234,50 $"
-        assert money_text("-1234.5", "CHF") == "-1.234,50 CHF"
+        assert money_text("1234.5") == "1.234,50\N{NO-BREAK SPACE}$"
+        assert money_text("-1234.5", "CHF") == "-1.234,50\N{NO-BREAK SPACE}CHF"
         assert quantity_text("1234567.500000") == "1.234.567,5"
         assert relative_text(now - timedelta(minutes=5), now) == "vor 5 min"
         assert relative_text(now - timedelta(days=1), now) == "vor 1 Tag"
