@@ -131,11 +131,12 @@ def _stacks(team_id: Any, tenants: int, operations: int, now: Any) -> Any:
 
 
 def _books(now: Any) -> None:
-    """What each tenant earned and cost on the first two days of the month, as the clock posts it."""
+    """What each tenant earned and cost on the first two days of the month, and how long its GPU worked, as the clock
+    posts it."""
     from django.db import transaction
 
     from billing.ledger import accounts
-    from billing.ledger.models import JournalEntry, JournalTransaction
+    from billing.ledger.models import JournalEntry, JournalTransaction, MonthGpu
     from billing.period import period_of
     from controlplane.tenants.models import Tenant
 
@@ -157,7 +158,7 @@ def _books(now: Any) -> None:
                 service_end=month.start + timedelta(days=day + 1),
                 size=2,
                 about="",
-                data={"gpu": "0", "unknown": 0} if kind == "cost_estimate" else {},
+                data={"gpu": "1", "unknown": 0} if kind == "cost_estimate" else {},
             )
             for tenant_id in tenants
             for kind in kinds
@@ -176,6 +177,12 @@ def _books(now: Any) -> None:
         with transaction.atomic():
             JournalTransaction.objects.bulk_create(posted)
             JournalEntry.objects.bulk_create(entries)
+            MonthGpu.objects.bulk_create(
+                MonthGpu(
+                    month=month.start, tenant_id=tenant_id, paid=48, busy=chance.randrange(48), as_of=now
+                )
+                for tenant_id in tenants
+            )
 
 
 def _analyze() -> None:

@@ -27,6 +27,8 @@ from billing.ledger.models import (
     JournalEntry,
     JournalTransaction,
     LedgerBook,
+    MonthBalance,
+    MonthGpu,
 )
 from billing.metering.models import (
     GaugeSample,
@@ -60,6 +62,8 @@ __all__ = [
     "JournalTransaction",
     "LedgerBook",
     "LegalEntity",
+    "MonthBalance",
+    "MonthGpu",
     "PeriodClose",
     "RateCardVersion",
     "ReportDelivery",

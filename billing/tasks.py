@@ -5,6 +5,7 @@ from celery import shared_task
 from billing.costs.services import costs_post
 from billing.directory import directory
 from billing.ledger.accruals import accruals_post
+from billing.ledger.gpu_kept import gpu_months_keep
 from billing.ledger.services import credits_expire
 from billing.metering.partitions import partitions_ensure
 from billing.metering.reaping import spans_reap
@@ -43,3 +44,9 @@ def spans_reap_task() -> int:
     """Closes the spans that tenants left open which are gone; how many."""
     ended = {each.id: each.ended_at for each in directory().customers() if each.ended_at is not None}
     return spans_reap(ended=ended, at=clock.now())
+
+
+@shared_task(name="billing.tasks.gpu_months_task", expires=3600)
+def gpu_months_task() -> int:
+    """Brings GPU hours by month to now, for the fleet's margin; of how many tenants' months."""
+    return gpu_months_keep(now=clock.now())

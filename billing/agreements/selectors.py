@@ -12,6 +12,12 @@ from controlplane.core.clock import moment_text, moment_text_or_none
 from controlplane.core.errors import NotFound
 
 
+def currencies_of(*, tenant_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """What each is billed in; tenants without an agreement are left out."""
+    found = Agreement.objects.filter(tenant_id__in=list(tenant_ids))
+    return dict(found.values_list("tenant_id", "currency"))
+
+
 def phases_of(*, tenant_id: UUID, known_at: datetime | None = None) -> list[Phase]:
     """In the order of time; nothing for a tenant without an agreement."""
     return [phase for phase, _ in phase_rows(tenant_id=tenant_id, known_at=known_at)]

@@ -1,5 +1,7 @@
 """What a reached threshold tells people and programs: the event `budget.reached`."""
 
+from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from billing.budgets.models import Budget, BudgetAlert
@@ -59,6 +61,17 @@ def notice_data(*, budget: Budget, alert: BudgetAlert, tenant: str | None) -> di
         "forecast": alert.figures["forecast"],
         "reached_at": moment_text(alert.fired_at),
     }
+
+
+def notice_sample(*, currency: str, tenant: str | None, now: datetime) -> dict[str, Any]:
+    """Such `data`, made up, for whoever writes what receives it."""
+    budget = Budget(name="Platform", currency=currency)
+    figures = {"spent": "401.20", "run_rate": "0.84", "forecast": "512.75"}
+    alert = BudgetAlert(
+        budget=budget, period=f"{now:%Y-%m}", on=ACTUAL, percent=Decimal(80), actions=["alert"],
+        amount=Decimal(500), value=Decimal("401.20"), figures=figures, fired_at=now,
+    )  # fmt: skip
+    return notice_data(budget=budget, alert=alert, tenant=tenant)
 
 
 def _subject(data: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ from billing.ledger import accounts
 from billing.ledger.gpu import GpuHours, gpu_hours
 from billing.ledger.margin import COST_KINDS, MarginLine, margin_lines
 from billing.ledger.models import JournalTransaction
-from billing.ledger.selectors import entries_in
+from billing.ledger.selectors import BalanceKey, entries_in
 from billing.metering.catalogue import METERS
 from billing.metering.measure import measure
 from billing.metering.windows import Window
@@ -112,7 +112,7 @@ def cost_overview(*, tenant_id: UUID, period: Period, as_of: datetime) -> CostOv
     )
     gpu = gpu_hours(tenant_id=tenant_id, period=period, as_of=as_of, billed=Decimal(0))
     return CostOverview(
-        lines=margin_lines(tenant_id, _held(tenant_id, cells), _shares(tenant_id, estimates), gpu.idle_share),
+        lines=margin_lines(_held(cells), _shares(estimates), gpu.idle_share),
         days=_days(cells),
         gpu=gpu,
         known=Known(
@@ -128,22 +128,20 @@ def cost_overview(*, tenant_id: UUID, period: Period, as_of: datetime) -> CostOv
     )
 
 
-def _held(tenant_id: UUID, cells: Iterable[Mapping[str, Any]]) -> dict[tuple[UUID, str, str], Decimal]:
-    held: dict[tuple[UUID, str, str], Decimal] = {}
+def _held(cells: Iterable[Mapping[str, Any]]) -> dict[BalanceKey, Decimal]:
+    held: dict[BalanceKey, Decimal] = {}
     for cell in cells:
-        key = (tenant_id, cell["currency"], cell["account"])
+        key = (cell["currency"], cell["account"])
         held[key] = WIDE.add(held.get(key, Decimal(0)), cell["sum"])
     return held
 
 
-def _shares(tenant_id: UUID, estimates: Iterable[tuple[Any, ...]]) -> dict[tuple[UUID, str], Decimal]:
+def _shares(estimates: Iterable[tuple[Any, ...]]) -> dict[str, Decimal]:
     sums: dict[str, tuple[Decimal, Decimal]] = {}
     for currency, data, amount, *_ in estimates:
         gpu, whole = sums.get(currency, (Decimal(0), Decimal(0)))
         sums[currency] = WIDE.add(gpu, Decimal(data["gpu"])), WIDE.add(whole, amount)
-    return {
-        (tenant_id, currency): WIDE.divide(gpu, whole) for currency, (gpu, whole) in sums.items() if whole
-    }
+    return {currency: WIDE.divide(gpu, whole) for currency, (gpu, whole) in sums.items() if whole}
 
 
 def _unpriced(tenant_id: UUID, period: Period, as_of: datetime) -> list[str]:

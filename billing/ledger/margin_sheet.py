@@ -2,11 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
 from typing import Final
-from uuid import UUID
 
-from billing.ledger.margin import COST_KINDS, Margin, MarginLine
+from billing.ledger.fleet import FleetLines
+from billing.ledger.margin import COST_KINDS, MarginLine
 from billing.ledger.shapes import line_representation
 from billing.reports.sheet import cell_safe
 
@@ -18,22 +17,19 @@ HEADER: Final = (
 )  # fmt: skip
 
 
-def margin_csv(
-    rows: Iterable[Margin], totals: Iterable[MarginLine], *, slugs: Mapping[UUID, str], period: str
-) -> str:
-    """Exact figures, as the API gives them."""
+def margin_csv(found: FleetLines, *, period: str) -> str:
+    """Exact figures, as the API gives them; a book is called by its label."""
     out = io.StringIO()
     writer = csv.DictWriter(out, HEADER, restval="")
     writer.writeheader()
-    for margin in rows:
+    for each in found.lines:
         hours = {
-            "gpu_paid_hours": f"{margin.gpu.paid.normalize():f}",
-            "gpu_busy_hours": f"{margin.gpu.busy.normalize():f}",
-        } if margin.gpu else {}  # fmt: skip
-        for line in margin.lines:
-            whose = cell_safe(slugs.get(margin.book_id, POOL))
-            writer.writerow({"row": "tenant", "period": period, "tenant": whose, **_cells(line), **hours})
-    for line in totals:
+            "gpu_paid_hours": f"{each.gpu.paid.normalize():f}",
+            "gpu_busy_hours": f"{each.gpu.busy.normalize():f}",
+        } if each.gpu else {}  # fmt: skip
+        whose = cell_safe(each.label or POOL)
+        writer.writerow({"row": "tenant", "period": period, "tenant": whose, **_cells(each.line), **hours})
+    for line in found.totals:
         writer.writerow({"row": "total", "period": period, **_cells(line)})
     return out.getvalue()
 

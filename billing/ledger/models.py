@@ -1,4 +1,5 @@
-"""Tables of the ledger. The migration adds by SQL what Django cannot say: rows that never change, sums of zero."""
+"""Tables of the ledger. Migrations add by SQL what Django cannot say: rows that never change, sums of zero, balances
+that are kept while entries come."""
 
 from typing import Final
 
@@ -78,6 +79,43 @@ class JournalEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account} {self.amount}"
+
+
+class MonthBalance(models.Model):
+    """What an account of a book moved for services that began in a month (UTC); debits positive.
+
+    The database adds every entry to it as it is written (migration `kept_months`), in the same transaction. `priced`
+    is the part of it that was posted as estimates of the stack's cost, `priced_gpu` how much of that its GPUs are.
+    """
+
+    pk = models.CompositePrimaryKey("month", "tenant_id", "currency", "account")
+    month = models.DateTimeField()
+    tenant_id = models.UUIDField()
+    currency = models.CharField(max_length=3)
+    account = models.TextField()
+    amount = models.DecimalField(max_digits=38, decimal_places=12)
+    priced = models.DecimalField(max_digits=38, decimal_places=12)
+    priced_gpu = models.DecimalField(max_digits=38, decimal_places=12)
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.month:%Y-%m} {self.amount} {self.currency}"
+
+
+class MonthGpu(models.Model):
+    """Hours that a tenant's GPUs existed in a month, and of them those in which a run was going, as known at `as_of`.
+
+    Kept by gpu_kept.py, since to tell the busy hours every run of the month must be read.
+    """
+
+    pk = models.CompositePrimaryKey("month", "tenant_id")
+    month = models.DateTimeField()
+    tenant_id = models.UUIDField()
+    paid = models.DecimalField(max_digits=50, decimal_places=12)
+    busy = models.DecimalField(max_digits=50, decimal_places=12)
+    as_of = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m} {self.busy} of {self.paid} h"
 
 
 class CreditGrant(models.Model):

@@ -1,4 +1,6 @@
-"""Balances: sums over the journal, whose every figure can be traced to its entries. Reads only."""
+"""Balances: sums over the journal, whose every figure can be traced to its entries. Reads only.
+
+A calendar month's are read from where the database keeps them (MonthBalance), all others are added up."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -7,8 +9,8 @@ from uuid import UUID
 
 from django.db.models import QuerySet, Sum
 
-from billing.ledger.models import JournalEntry, JournalTransaction
-from billing.period import Period
+from billing.ledger.models import JournalEntry, JournalTransaction, MonthBalance
+from billing.period import Period, period_of
 
 #: (currency, account)
 BalanceKey = tuple[str, str]
@@ -33,6 +35,10 @@ def balances_of(
     *, tenant_ids: Iterable[UUID], period: Period | None = None, at: datetime | None = None
 ) -> dict[tuple[UUID, str, str], Decimal]:
     """The same for several books at once: {(book, currency, account): balance}."""
+    if period is not None and at is None and period == period_of(period.start):
+        kept = MonthBalance.objects.filter(month=period.start, tenant_id__in=list(tenant_ids))
+        rows = kept.values_list("tenant_id", "currency", "account", "amount")
+        return {(book, currency, account): amount for book, currency, account, amount in rows}
     found = entries_in(tenant_ids=tenant_ids, period=period, at=at)
     return {
         (row["transaction__tenant_id"], row["transaction__currency"], row["account"]): row["sum"]

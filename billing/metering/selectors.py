@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import TypedDict
 from uuid import UUID
 
 from billing.exact import WIDE, decimal_text
 from billing.metering.catalogue import METERS, dimension_check, meter_get
-from billing.metering.measure import measure_all, measure_asks, measure_tenants
+from billing.metering.measure import measure_asks, measure_tenants
 from billing.metering.models import UsageRollup
 from billing.metering.tally import Ask, Measured
 from billing.metering.totals import MeterTotal, dimension_pairs
@@ -151,31 +150,6 @@ def _query(
     ordered = sorted(found, key=lambda key: (key[0], key[1] or ""))
     results = [_result(windows[index], group, found[index, group]) for index, group in ordered]
     return {"meter": known.key, "unit": known.unit, "window": window, "results": results}
-
-
-@dataclass(frozen=True)
-class MonthUsage:
-    """Of tenants and days that used something. A maximum is the highest of a day's tenants; distinct values are
-    counted per tenant and added."""
-
-    by_tenant: Mapping[UUID, Decimal]
-    by_day: Mapping[date, Decimal]
-
-
-def fleet_month_usage(
-    *, tenant_ids: Sequence[UUID], meter: str, start: datetime, end: datetime, as_of: datetime
-) -> MonthUsage:
-    """Of one meter by tenant, and by UTC day over all of them, of one moment."""
-    known = meter_get(meter)
-    days = windows_of(start=start, end=end, size="day", zone=zone_parse("UTC"))
-    asks = [Ask(known, (Window(start, end),), ()), Ask(known, days, ())]
-    whole, daily = measure_all(tenant_ids=tenant_ids, asks=asks, as_of=as_of)
-    by_day: dict[date, Decimal] = {}
-    for (_, index, _), value in daily.items():
-        day = days[index].start.date()
-        held = by_day.get(day, Decimal(0))
-        by_day[day] = max(held, value) if known.aggregation == "max" else WIDE.add(held, value)
-    return MonthUsage({tenant_id: value for (tenant_id, _, _), value in whole.items()}, by_day)
 
 
 def usage_totals(

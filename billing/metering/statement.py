@@ -54,7 +54,8 @@ def parts_run(parts: Sequence[Part]) -> None:
 
 
 def tenants_array(tenant_ids: Iterable[UUID]) -> str:
-    return array_plain(tenant_ids)
+    # Without hyphens, which take most of the time that thousands of them take.
+    return array_plain(tenant_id.hex for tenant_id in tenant_ids)
 
 
 def starts_array(windows: Iterable[Window]) -> str:

@@ -282,18 +282,29 @@ def _messages_queue(
 def _report(delivery: ReportDelivery, now: datetime) -> tuple[File, dict[str, Any], str]:
     """(the file, the event's data, whose it is in words)."""
     schedule = delivery.schedule
-    shared = {"schedule_id": str(schedule.pk), "period": delivery.period}
     if schedule.tenant_id is None:
         customers = list(directory().customers(team_id=schedule.team_id))
         fleet = fleet_report(customers=customers, period=delivery.period, as_of=now)
-        data = {**shared, "tenant": None, "report": json.loads(json.dumps(fleet))}
+        data = ready_data(schedule_id=schedule.pk, period=delivery.period, tenant=None, report=fleet)
         return fleet_file(fleet, schedule.format), data, "all tenants"
     customer = directory().customer(tenant_id=schedule.tenant_id)
     if customer is None or customer.team_id != schedule.team_id:
         raise NotFound("The tenant of this schedule is not known.")
     report = usage_report(tenant=customer, period=delivery.period, card=customer.fallback, as_of=now)
-    data = {**shared, "tenant": customer.slug, "report": json.loads(json.dumps(report))}
+    data = ready_data(schedule_id=schedule.pk, period=delivery.period, tenant=customer.slug, report=report)
     return usage_file(report, schedule.format), data, customer.slug
+
+
+def ready_data(
+    *, schedule_id: UUID, period: str, tenant: str | None, report: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`data` of the event; `tenant` is the slug, None for the report of all."""
+    return {
+        "schedule_id": str(schedule_id),
+        "period": period,
+        "tenant": tenant,
+        "report": json.loads(json.dumps(report)),
+    }
 
 
 def _problem(delivery: ReportDelivery, problem: str) -> bool:

@@ -52,6 +52,9 @@ class Api(APIView):
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
         answer = super().finalize_response(request, response, *args, **kwargs)
         limit_headers_set(request, answer)
+        # Answers are one team's data, and the portal's downloads are among them: no cache may keep them.
+        if not answer.has_header("Cache-Control"):
+            answer.headers["Cache-Control"] = "no-store"
         return answer
 
     def checked(

@@ -52,7 +52,13 @@ ANSWER_HEADERS = (
     _header("RateLimit-Reset", "seconds until the count starts anew", True, OpenApiTypes.INT),
     _header("Retry-After", "seconds to wait", [429, 503], OpenApiTypes.INT),
 )
-LOCATION = _header("Location", "the operation to follow", [202])
+
+
+def location(description: str) -> Any:
+    return _header("Location", description, [202])
+
+
+LOCATION = location("the operation to follow")
 ETAG = _header("ETag", "the version of what was read, for If-Match", [200, 202])
 
 

@@ -16,6 +16,7 @@ from billing.costs.imports import MODES, REPLACE, cost_feed_import
 from billing.costs.selectors import cost_import_representation, cost_imports_of, costs
 from billing.exact import decimal_text
 from billing.ledger.billed import billed_gpu_hours
+from billing.ledger.fleet import fleet_margin
 from billing.ledger.grants import (
     credit_balances,
     credit_representation,
@@ -23,7 +24,7 @@ from billing.ledger.grants import (
     grants_of,
     grants_remaining,
 )
-from billing.ledger.margin import fleet_margin, margin
+from billing.ledger.margin import margin
 from billing.ledger.models import SOURCES
 from billing.ledger.services import credit_grant_create, credit_grant_void
 from billing.ledger.shapes import fleet_representation, margin_representation
@@ -281,8 +282,8 @@ class FleetMarginApi(Api):
         "fleet_margin",
         "Read the fleet's margin",
         tag="ledger",
-        description="Every tenant of the team that lived in the month, what is left in the fleet's own book, and "
-        "their sums.",
+        description="Every tenant of the team that lived in the month or has something in its books, what is left in "
+        "the fleet's own book, and their sums. GPU hours are brought to date by the hour.",
         parameters=[PERIOD],
         answers={200: shapes.FleetMarginShape},
         problems=[422],
@@ -291,11 +292,15 @@ class FleetMarginApi(Api):
         access_require_team(self.principal)
         period, now = _period(request)
         tenants = Tenant.objects.filter(team_id=self.principal.team_id).order_by("slug", "created_at")
-        customers = [each for each in map(billed, tenants) if each.lived_in(period)]
-        hours = {each.id: billed_gpu_hours(customer=each, period=period, as_of=now) for each in customers}
-        rows, totals = fleet_margin(
-            pool_id=self.principal.team_id, tenants=customers, period=period, as_of=now, billed=hours
+        customers = [billed(tenant) for tenant in tenants]
+        lived = {each.id: each for each in customers if each.lived_in(period)}
+        hours = {
+            key: billed_gpu_hours(customer=each, period=period, as_of=now) for key, each in lived.items()
+        }
+        found, totals = fleet_margin(
+            pool_id=self.principal.team_id, tenants=customers, period=period, billed=hours
         )
+        rows = [each for each in found if each.lines or each.book_id in lived]
         slugs = {each.id: each.slug for each in customers}
         return Response(fleet_representation(rows, totals, slugs=slugs, period=period))
 

@@ -18,6 +18,7 @@ from controlplane.accounts.invitations import (
     DEFAULT_DAYS,
     LONGEST_DAYS,
     invitation_create,
+    invitation_resend,
     invitation_revoke,
 )
 from controlplane.accounts.mails import invitation_link
@@ -194,12 +195,7 @@ class InvitationsApi(_AccessApi):
                 secret=secrets.token_urlsafe(32),
                 now=clock.now(),
             )
-            shown = {
-                **_invitation(invitation),
-                "url": invitation_link(token),
-                "mailed": email_goes_out(),
-            }
-            return Answer(201, shown, {"Cache-Control": "no-store"})
+            return Answer(201, _with_link(invitation, token), {"Cache-Control": "no-store"})
 
         return self.once(work)
 
@@ -218,6 +214,33 @@ class InvitationApi(_AccessApi):
     def delete(self, request: Request, invitation_id: UUID) -> Response:
         invitation_revoke(principal=self.principal, invitation_id=invitation_id, now=clock.now())
         return Response(status=204)
+
+
+class InvitationResendApi(_AccessApi):
+    scopes = {"POST": roles.ADMIN}
+
+    @documented(
+        "invitations_resend",
+        "Give an invitation a fresh link",
+        tag="access",
+        description="The link before lets nobody in any more, and the invitation lasts as long again as it did at "
+        "first, also after it expired. The link is in this answer only, and in an e-mail where a mail server is set.",
+        request=None,
+        parameters=[INVITATION_ID, *IDEMPOTENT],
+        answers={200: shapes.InvitationCreatedShape},
+        problems=[404, 409],
+    )
+    def post(self, request: Request, invitation_id: UUID) -> Response:
+        def work() -> Answer:
+            invitation, token = invitation_resend(
+                principal=self.principal,
+                invitation_id=invitation_id,
+                secret=secrets.token_urlsafe(32),
+                now=clock.now(),
+            )
+            return Answer(200, _with_link(invitation, token), {"Cache-Control": "no-store"})
+
+        return self.once(work)
 
 
 def _people(team_id: UUID) -> QuerySet[Any]:
@@ -251,6 +274,10 @@ def _invitation(invitation: Invitation) -> dict[str, Any]:
         "created_at": clock.moment_text(invitation.created_at),
         "expires_at": clock.moment_text(invitation.expires_at),
     }
+
+
+def _with_link(invitation: Invitation, token: str) -> dict[str, Any]:
+    return {**_invitation(invitation), "url": invitation_link(token), "mailed": email_goes_out()}
 
 
 def _ids(ids: Iterable[UUID] | None) -> list[str] | None:

@@ -99,11 +99,7 @@ class PriceSourceShape(Shape):
     origin = CharField()
 
 
-class OperationPlanShape(Shape):
-    operation = UUIDField()
-    plan_id = UUIDField(allow_null=True)
-    approval = ApprovalShape()
-    binds_to = PlanBindingShape(allow_null=True)
+class JudgedPlanShape(Shape):
     summary = PlanSummaryShape(allow_null=True)
     resources = PlannedResourceShape(many=True)
     policy = PolicyShape()
@@ -111,3 +107,29 @@ class OperationPlanShape(Shape):
     cost_lines = CostLineShape(many=True)
     cost_unknown = CostUnknownShape(many=True)
     prices = PriceSourceShape(many=True)
+
+
+class OperationPlanShape(JudgedPlanShape):
+    operation = UUIDField()
+    plan_id = UUIDField(allow_null=True)
+    approval = ApprovalShape()
+    binds_to = PlanBindingShape(allow_null=True)
+
+
+class PreviewErrorShape(Shape):
+    detail = CharField()
+    hint = CharField(allow_blank=True)
+
+
+class TenantPreviewShape(Shape):
+    """The plan of a stack that does not exist; `plan` once it is planned, `error` once that failed."""
+
+    id = UUIDField()
+    state = ChoicesField("waiting", "planned", "failed")
+    slug = CharField()
+    tenant_plan = CharField(help_text="the plan that the tenant would be on")
+    target = CharField()
+    region = CharField(allow_null=True)
+    asked_at = DateTimeField()
+    plan = JudgedPlanShape(allow_null=True)
+    error = PreviewErrorShape(allow_null=True)

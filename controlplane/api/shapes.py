@@ -19,6 +19,7 @@ from rest_framework.serializers import BooleanField, CharField, DateTimeField, I
 from controlplane.accounts import roles
 from controlplane.operations import states as operation_states
 from controlplane.tenants import states
+from controlplane.tenants.runtime_tokens import RUNTIME_ROLES
 
 
 # No docstring: the document would show it for every shape without one of its own.
@@ -285,6 +286,7 @@ class TenantOutputsShape(Shape):
 class TenantCredentialsShape(Shape):
     runtime_url = serializers.URLField()
     api_key = CharField(help_text="shown this once")
+    role = serializers.ChoiceField(choices=RUNTIME_ROLES)
 
 
 class TenantWebhookSecretShape(Shape):

@@ -31,6 +31,7 @@ from controlplane.operations.selectors import operation_representation, operatio
 from controlplane.tenants import selectors, services, states
 from controlplane.tenants.exporting import stack_export
 from controlplane.tenants.models import Tenant
+from controlplane.tenants.runtime_tokens import RUNTIME_ROLES
 
 CHOICES = {"lifecycle": states.LIFECYCLES, "health": states.HEALTHS, "billing": states.STANDINGS}
 EXAMPLE = OpenApiExample(
@@ -353,12 +354,15 @@ class TenantCredentialsApi(Api):
     @extend_schema_serializer(component_name="TenantCredentialsRequest")
     class InputSerializer(serializers.Serializer[Any]):
         name = serializers.CharField(max_length=100, required=False, default="api")
+        role = serializers.ChoiceField(choices=RUNTIME_ROLES, required=False, default=selectors.KEY_ROLE)
 
     @documented(
         "tenants_credentials",
         "Issue a key for a tenant's runtime",
         tag="tenants",
-        description="The key is shown in this answer only.",
+        description="The key is shown in this answer only. `role` is what it may do in the runtime: `user` runs agents "
+        "on threads of its own, `operator` sees everybody's. Those who may write tenants give out operator, developer "
+        "and user; administrators every role.",
         request=InputSerializer,
         parameters=[SLUG, *IDEMPOTENT],
         answers={200: shapes.TenantCredentialsShape},
@@ -370,7 +374,7 @@ class TenantCredentialsApi(Api):
 
         def work() -> Answer:
             issued = services.tenant_credentials_issue(
-                principal=self.principal, tenant=tenant, name=body["name"], now=clock.now()
+                principal=self.principal, tenant=tenant, name=body["name"], role=body["role"], now=clock.now()
             )
             return Answer(200, issued, {"Cache-Control": "no-store"})
 

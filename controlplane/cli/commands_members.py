@@ -1,4 +1,4 @@
-"""`freehold members list|invite|change|remove` and `freehold keys rotate`."""
+"""`freehold members list|invite|resend|change|remove` and `freehold keys rotate`."""
 
 from typing import Annotated, Any
 
@@ -45,11 +45,20 @@ def invite(
     """Make a link that lets somebody in once."""
     body = {"email": email, "role": role, "tenants": tenant or None, "expires_in_days": days}
     made = api_connect().post("invitations", body)
-    if json_output:
-        print_json(made)
-    else:
-        data_console.print(made["url"], markup=False, soft_wrap=True)
-        say(f"Send it to {made['email']}. It is shown once, and lets in whoever opens it first.")
+    _link_show(made, json_output)
+
+
+@app.command()
+def resend(email: str, json_output: JsonFlag = False) -> None:
+    """Give an open invitation a fresh link; the one before lets nobody in any more."""
+    api = api_connect()
+    wanted = email.strip().lower()
+    found = next((row for row in api.pages("invitations", limit=200) if row["email"] == wanted), None)
+    if found is None:
+        raise CliError(
+            f"No invitation for {email} is open.", hint=f"Invite them: freehold members invite {email}"
+        )
+    _link_show(api.post(f"invitations/{segment(found['id'])}/resend"), json_output)
 
 
 @app.command()
@@ -87,6 +96,14 @@ def keys_rotate(
     else:
         data_console.print(made["api_key"], markup=False)
         say(f"The key is shown once; keep it safe. The old one ends in {overlap_hours} h at the latest.")
+
+
+def _link_show(made: dict[str, Any], json_output: bool) -> None:
+    if json_output:
+        print_json(made)
+    else:
+        data_console.print(made["url"], markup=False, soft_wrap=True)
+        say(f"Send it to {made['email']}. It is shown once, and lets in whoever opens it first.")
 
 
 def _find(api: Api, email: str) -> str:

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from controlplane.cli.client import Api, api_connect, operation_wait, segment
 from controlplane.cli.errors import CliError, Denied
@@ -131,18 +132,25 @@ def plan(operation_id: str, json_output: JsonFlag = False) -> None:
         print_json(body)
         return
     say(f"plan {body['plan_id']}")
+    resources_print(body)
+    judgement_print(body)
+
+
+def resources_print(body: dict[str, Any]) -> None:
+    """What of the plan changes anything."""
     changed = [r for r in body["resources"] if r["op"] != "same"]
     rows = [(r["op"], r["type"], r["name"], ", ".join(d["path"] for d in r["diffs"])) for r in changed]
     print_table(("op", "type", "name", "properties"), rows)
-    _judgement(body)
 
 
-def _judgement(body: dict[str, Any]) -> None:
+def judgement_print(body: dict[str, Any]) -> None:
     """What policy and prices say of the plan."""
     for finding in body["policy"]["findings"]:
         accepted = finding["exception"]
         tail = f" (accepted by {accepted['owner']} until {accepted['expires']})" if accepted else ""
-        say(f"{finding['severity']}: {finding['name']}: {finding['message']} [{finding['rule']}]{tail}")
+        # Square brackets are markup to the narrator.
+        said = f"{finding['severity']}: {finding['name']}: {finding['message']} [{finding['rule']}]{tail}"
+        say(escape(said))
     if not body["policy"]["findings"]:
         say(f"{len(body['policy']['rules'])} policy rules: no objection")
     cost = body["cost"]

@@ -6,6 +6,7 @@ import typer
 
 from controlplane.cli.client import api_connect, segment
 from controlplane.cli.commands_operations import DEFAULT_TIMEOUT_S, finish
+from controlplane.cli.dry_run import dry_run
 from controlplane.cli.operating import confirm_demand, operate
 from controlplane.cli.options import ApprovalFlag, JsonFlag, ReasonOption, TimeoutOption, WaitFlag
 from controlplane.cli.output import data_console, print_json, print_table, say
@@ -47,6 +48,9 @@ def create(
     restore_from: Annotated[
         str | None, typer.Option(help="A snapshot whose data it gets once it is active")
     ] = None,
+    plan_only: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan, its cost and what the policy says; make nothing")
+    ] = False,
     wait: WaitFlag = True,
     timeout: TimeoutOption = DEFAULT_TIMEOUT_S,
     json_output: JsonFlag = False,
@@ -56,6 +60,9 @@ def create(
     body = {"slug": slug, "name": name or slug, "plan": plan, "target": target, "labels": labels}
     if region:
         body["region"] = region
+    if plan_only:
+        dry_run(api_connect(), body, timeout_s=timeout, as_json=json_output)
+        return
     if restore_from:
         body["restore_from"] = restore_from
     api = api_connect()
@@ -240,9 +247,17 @@ def health(slug: str, json_output: JsonFlag = False) -> None:
 
 
 @app.command()
-def credentials(slug: str, name: str = "freehold tenants credentials", json_output: JsonFlag = False) -> None:
-    """Issue a fresh runtime key, shown once."""
-    body = api_connect().post(f"tenants/{segment(slug)}/credentials", {"name": name})
+def credentials(
+    slug: str,
+    name: str = "freehold tenants credentials",
+    role: Annotated[
+        str,
+        typer.Option(help="What it may do: user runs agents on its own threads, operator sees everybody's"),
+    ] = "operator",
+    json_output: JsonFlag = False,
+) -> None:
+    """Issue a fresh runtime key, shown once; in the role of an operator, developer, user, auditor or admin."""
+    body = api_connect().post(f"tenants/{segment(slug)}/credentials", {"name": name, "role": role})
     if json_output:
         print_json(body)
     else:

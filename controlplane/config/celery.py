@@ -33,6 +33,7 @@ app.conf.beat_schedule = {
     "operation-logs": {"task": "controlplane.operations.tasks.operation_logs_task", "schedule": 3600.0},
     "tenants-snapshots": {"task": "controlplane.tenants.tasks.snapshots_task", "schedule": 600.0},
     "tenants-health-history": {"task": "controlplane.tenants.tasks.health_history_task", "schedule": 86400.0},
+    "tenants-bulk-requests": {"task": "controlplane.tenants.tasks.bulk_requests_task", "schedule": 3600.0},
     "usage-spans-reap": {"task": "billing.tasks.spans_reap_task", "schedule": 3600.0},
     "period-closes": {"task": "billing.invoicing.tasks.period_closes_task", "schedule": 3600.0},
     "usage-partitions": {"task": "billing.tasks.usage_partitions_task", "schedule": 3600.0},
@@ -40,4 +41,5 @@ app.conf.beat_schedule = {
     "billing-accrual": {"task": "billing.tasks.revenue_accrual_task", "schedule": crontab(minute="10")},
     "billing-credits": {"task": "billing.tasks.credits_expiry_task", "schedule": crontab(minute="20")},
     "billing-costs": {"task": "billing.tasks.costs_task", "schedule": crontab(minute="30", hour="*/6")},
+    "billing-gpu-months": {"task": "billing.tasks.gpu_months_task", "schedule": crontab(minute="40")},
 }

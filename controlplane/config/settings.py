@@ -133,7 +133,7 @@ FREEHOLD_LEASE_S = env.integer(
 )
 FREEHOLD_LOG_RETENTION_DAYS = env.integer(
     "FREEHOLD_LOG_RETENTION_DAYS",
-    "days that logs and events of operations are kept after their end",
+    "days that logs and events of operations are kept after their end, and requests for several tenants",
     default=90,
     low=1,
     high=3650,

@@ -4,6 +4,11 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
 
+from controlplane.core.arrival import form_page
+
+#: Pages of those who hold a link: a tenant's own people, and people who are invited.
+_OUTSIDE = ("/shared/", "/join/")
+
 
 def failure_response(
     request: HttpRequest,
@@ -13,9 +18,11 @@ def failure_response(
     title: str,
     detail: str,
     hint: str = "",
-    template: str = "",
+    back: str = "",
+    outside: bool = False,
 ) -> HttpResponse:
-    """A problem document under /api/, a page elsewhere: the status's, unless another template is named."""
+    """A problem document under /api/, a page elsewhere; `back` is the page of the form that was refused. `outside`: to
+    somebody who has no business in the portal, and is shown no way into it."""
     request_id = str(request.META.get("freehold.request_id", ""))
     if request.path.startswith("/api/") or request.headers.get("Accept", "").startswith("application/json"):
         body = {
@@ -35,9 +42,11 @@ def failure_response(
         "detail": detail,
         "hint": hint,
         "request_id": request_id,
+        "back": back,
+        "outside": outside or request.path.startswith(_OUTSIDE),
     }
-    usual = f"errors/{status if status in (403, 404) else 500}.html"
-    return render(request, template or usual, context, status=status)
+    template = f"errors/{status if status in (403, 404) else 500}.html"
+    return render(request, template, context, status=status)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -84,11 +93,15 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    back = form_page(request)
     return failure_response(
         request,
         status=403,
         code="csrf_failed",
         title=gettext("The form was too old or came from elsewhere"),
         detail=gettext("Nothing was changed."),
-        hint=gettext("Reload the page and send the form again."),
+        hint=gettext("You signed in anew since it was opened. Open it again and send it once more.")
+        if back
+        else gettext("Reload the page and send the form again."),
+        back=back,
     )

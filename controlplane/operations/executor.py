@@ -38,6 +38,7 @@ from controlplane.operations.process import (
     operation_mark,
     work_dir_remove,
 )
+from controlplane.operations.progress import MadeChanges
 from controlplane.operations.record import stack_lock_suspect, stack_record, stack_record_partial
 from controlplane.operations.subject import operation_subject
 from controlplane.operations.watch import RunWatch
@@ -90,6 +91,7 @@ class _Execution:
         self.failure: dict[str, Any] | None = None
         self.outputs: dict[str, Any] = {"values": {}, "secrets": {}}
         self.state: dict[str, Any] = {}
+        self.made = MadeChanges()
         #: Why the plan waits for a person, and which parts of an approved one moved; told once the runner is gone.
         self.parked: tuple[str, list[str]] | None = None
 
@@ -215,11 +217,7 @@ class _Execution:
                 self._phase(str(data["name"]), str(data["state"]), runner, str(data.get("detail", "")))
             case "resource" | "diagnostic":
                 batch.append((event.kind, data))
-                if (
-                    event.kind == "resource"
-                    and data["state"] == "done"
-                    and data["op"] not in ("same", "read")
-                ):
+                if event.kind == "resource" and self.made.add(data):
                     self._progress()
             case "summary":
                 batch.append(("summary", data))
@@ -326,10 +324,7 @@ class _Execution:
             batch.clear()
 
     def _progress(self) -> None:
-        done = min(
-            self.operation.progress_done + 1,
-            self.operation.progress_total or self.operation.progress_done + 1,
-        )
+        done = min(len(self.made), self.operation.progress_total or len(self.made))
         self.operation.progress_done = done
         Operation.objects.filter(pk=self.operation.pk, lease_token=self.operation.lease_token).update(
             progress_done=done

@@ -22,7 +22,7 @@ from controlplane.accounts.members import member_remove, member_role_set
 from controlplane.accounts.models import Invitation
 from controlplane.accounts.selectors import invitations_open, members_of, roles_grantable
 from controlplane.core import clock
-from controlplane.core.errors import Conflict, ValidationFailed
+from controlplane.core.errors import FreeholdError, ValidationFailed
 from controlplane.core.outbound.services import email_goes_out
 from controlplane.portal.listing import page_of
 from controlplane.portal.pages import act, once_shown, page, show
@@ -54,23 +54,28 @@ def access(request: HttpRequest, principal: Principal) -> HttpResponse:
     if request.method != "POST":
         return _access(request, principal, {}, {})
     values = {name: request.POST.get(name, "").strip()[:500] for name in ("email", "role", "tenants", "days")}
-    now = clock.now()
-    try:
-        invitation, token = invitation_create(
+
+    def work() -> tuple[Invitation, str]:
+        return invitation_create(
             principal=principal,
             email=values["email"],
             role=values["role"],
             tenant_ids=_limits(principal, values["tenants"]),
             days=int(values["days"]) if values["days"] in LIFETIMES else DEFAULT_DAYS,
             secret=secrets.token_urlsafe(32),
-            now=now,
+            now=clock.now(),
         )
-    except (ValidationFailed, Conflict) as error:
+
+    def refused(error: FreeholdError) -> HttpResponse:
         errors = problems_of(error)
         return _access(
             request, principal, values, errors or {"email": spoken(error.detail)}, status=error.status
         )
-    return _access(request, principal, {}, {}, issued=issued_shown(invitation, token))
+
+    made = once_shown(request, principal, back=reverse("portal:access"), work=work, refused=refused)
+    if isinstance(made, HttpResponse):
+        return made
+    return _access(request, principal, {}, {}, issued=issued_shown(*made))
 
 
 def issued_shown(invitation: Invitation, token: str) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Draft:
     on_unknown: str = OPEN
     resume_afterwards: bool = False
     emails: str = ""
+    #: None: the form said nothing of it, so it stays as it is.
+    webhook_url: str | None = None
     thresholds: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -74,6 +76,7 @@ def draft_read(params: QueryDict, currency: str) -> Draft:
         on_unknown=params.get("on_unknown", OPEN),
         resume_afterwards=params.get("resume_afterwards") == "on",
         emails=params.get("emails", "")[:6000],
+        webhook_url=params.get("webhook_url", "").strip()[:2000] if "webhook_url" in params else None,
         thresholds=thresholds,
     )
 

@@ -6,15 +6,13 @@ between is shown the effect again.
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext
 
 from billing.budgets.evaluate import budget_evaluate
@@ -34,90 +32,27 @@ from billing.currencies import MINOR_PLACES
 from billing.standing.selectors import standing_of
 from billing.standing.states import CURRENT
 from controlplane.accounts import roles
-from controlplane.accounts.access import Principal, access_allows, access_require, access_require_team
+from controlplane.accounts.access import Principal, access_require
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, ValidationFailed
+from controlplane.core.outbound.selectors import endpoint_url
+from controlplane.core.outbound.services import webhook_url_check
 from controlplane.portal.budget_form import Draft, draft_read, errors_of, fingerprint
-from controlplane.portal.budget_words import ACTION_TITLES, MEASURE_TITLES, budget_bar, effect_sentences
+from controlplane.portal.budget_place import Place, place_of
+from controlplane.portal.budget_words import budget_bar, effect_sentences
 from controlplane.portal.money import currency_of
-from controlplane.portal.pages import act, page, show
-from controlplane.portal.spoken import spoken
-from controlplane.portal.tenants import tenant_frame
+from controlplane.portal.pages import act, once_shown, page
+from controlplane.portal.spoken import refusal, spoken
+from controlplane.portal.webhooks import budget_sample
 from controlplane.tenants.models import StandingEnactment, Tenant
-from controlplane.tenants.selectors import tenant_get
 
 ALERTS_SHOWN: Final = 10
 SECRET_BYTES: Final = 32
 
 
-@dataclass(frozen=True)
-class Place:
-    """Whose budgets: a tenant's, or with None those of all tenants together."""
-
-    principal: Principal
-    tenant: Tenant | None
-
-    @property
-    def keys(self) -> dict[str, Any]:
-        return {
-            "team_id": self.principal.team_id,
-            "tenant_id": None if self.tenant is None else self.tenant.id,
-        }
-
-    def url(self, name: str, *further: Any) -> str:
-        if self.tenant is None:
-            return reverse(f"portal:{name}", args=further)
-        return reverse(f"portal:tenant-{name}", args=[self.tenant.slug, *further])
-
-    def show(
-        self,
-        request: HttpRequest,
-        template: str,
-        context: dict[str, Any],
-        *,
-        title: str = "",
-        status: int = 200,
-    ) -> HttpResponse:
-        shared = {
-            "place": self,
-            "list_url": self.url("budgets"),
-            "new_url": self.url("budget-new"),
-            "may_change": access_allows(self.principal, roles.BILLING_WRITE),
-            "action_titles": {key: gettext(text) for key, text in ACTION_TITLES.items()},
-            "measure_titles": {key: gettext(text) for key, text in MEASURE_TITLES.items()},
-            "flag": f" --tenant {self.tenant.slug}" if self.tenant else "",
-            "base": "portal/tenant_frame.html" if self.tenant else "portal/fleet_frame.html",
-            "page_title": gettext("Budgets"),
-            "page_lead": gettext("How much all tenants together may cost in a month, and what happens then."),
-        }
-        if self.tenant is not None:
-            return tenant_frame(
-                request,
-                self.principal,
-                template,
-                self.tenant,
-                {**shared, **context},
-                tab="tenant-budgets",
-                status=status,
-            )
-        crumbs = (
-            (gettext("Budgets"), self.url("budgets") if title else ""),
-            *(((title, ""),) if title else ()),
-        )
-        return show(
-            request,
-            self.principal,
-            template,
-            {**shared, **context},
-            section="budgets",
-            crumbs=crumbs,
-            status=status,
-        )
-
-
 @page(roles.BILLING_READ)
 def budgets(request: HttpRequest, principal: Principal, slug: str | None = None) -> HttpResponse:
-    place = _place(principal, slug)
+    place = place_of(principal, slug)
     now = clock.now()
     rows = [budget_row(each, now) for each in _listed(place)]
     context = {
@@ -131,7 +66,7 @@ def budgets(request: HttpRequest, principal: Principal, slug: str | None = None)
 
 @page(roles.BILLING_READ, methods=("GET", "HEAD", "POST"))
 def budget_new(request: HttpRequest, principal: Principal, slug: str | None = None) -> HttpResponse:
-    place = _place(principal, slug)
+    place = place_of(principal, slug)
     access_require(principal, roles.BILLING_WRITE)
     if request.method == "POST":
         return _posted(request, place, None)
@@ -144,12 +79,13 @@ def budget(
     request: HttpRequest, principal: Principal, budget_id: UUID, slug: str | None = None
 ) -> HttpResponse:
     """The budget with its alerts; for those who may, with its form."""
-    place = _place(principal, slug)
+    place = place_of(principal, slug)
     found = budget_get(**place.keys, budget_id=budget_id)
     if request.method == "POST":
         access_require(principal, roles.BILLING_WRITE)
         return _posted(request, place, found)
     draft = Draft(
+        webhook_url=endpoint_url(endpoint_id=found.endpoint_id),
         name=found.name,
         amount=f"{found.amount.normalize():f}",
         currency=found.currency,
@@ -165,7 +101,7 @@ def budget(
 def budget_remove(
     request: HttpRequest, principal: Principal, budget_id: UUID, slug: str | None = None
 ) -> HttpResponse:
-    place = _place(principal, slug)
+    place = place_of(principal, slug)
     found = budget_get(**place.keys, budget_id=budget_id)
     access_require(principal, roles.BILLING_WRITE)
 
@@ -181,13 +117,6 @@ def budget_remove(
 def budget_row(found: Budget, now: datetime) -> dict[str, Any]:
     status = budget_status(found, now=now, alerts=found.alerts.all())
     return {"budget": found, "status": status, "bar": budget_bar(status)}
-
-
-def _place(principal: Principal, slug: str | None) -> Place:
-    if slug is None:
-        access_require_team(principal)
-        return Place(principal, None)
-    return Place(principal, tenant_get(principal=principal, slug=slug))
 
 
 def _listed(place: Place) -> QuerySet[Budget]:
@@ -219,9 +148,12 @@ def _posted(request: HttpRequest, place: Place, stored: Budget | None) -> HttpRe
         currency = request.POST.get("currency", "USD")
     draft = draft_read(request.POST, currency)
     try:
-        values = draft.values()
+        values = {**draft.values(), **_webhook_change(draft, stored)}
+        if values.get("webhook_url"):
+            webhook_url_check(values["webhook_url"])
+        fields = {name: value for name, value in values.items() if name != "webhook_url"}
         wanted = budget_draft(
-            **place.keys, **values, currency=currency, actor=place.principal.actor, now=clock.now()
+            **place.keys, **fields, currency=currency, actor=place.principal.actor, now=clock.now()
         )
     except ValidationFailed as error:
         return _form(request, place, stored, draft, error=error, status=422)
@@ -233,30 +165,67 @@ def _posted(request: HttpRequest, place: Place, stored: Budget | None) -> HttpRe
 def _save(
     request: HttpRequest, place: Place, stored: Budget | None, values: Mapping[str, Any], currency: str
 ) -> HttpResponse:
-    def work() -> str:
+    back = place.url("budget-new") if stored is None else place.url("budget", stored.pk)
+
+    def save() -> tuple[Budget, str | None]:
         now, actor = clock.now(), place.principal.actor
-        secret = secrets.token_bytes(SECRET_BYTES)
+        secret_bytes = secrets.token_bytes(SECRET_BYTES)
         if stored is None:
-            made, _ = budget_create(
-                **place.keys, **values, currency=currency, actor=actor, now=now, secret_bytes=secret
+            made, secret = budget_create(
+                **place.keys, **values, currency=currency, actor=actor, now=now, secret_bytes=secret_bytes
             )
         else:
-            made, _ = budget_update(
+            made, secret = budget_update(
                 budget=stored,
                 changes=values,
                 actor=actor,
                 now=now,
-                secret_bytes=secret,
+                secret_bytes=secret_bytes,
                 etags=[request.POST.get("etag", "")],
             )
         budget_evaluate(budget_id=made.pk, spends=Spends(clock.now()))
-        messages.success(
-            request, gettext("The budget %(name)s is saved and was evaluated.") % {"name": made.name}
-        )
+        return made, secret
+
+    def work() -> str:
+        made, _ = save()
+        messages.success(request, _saved(made))
         return place.url("budgets")
 
-    back = place.url("budget-new") if stored is None else place.url("budget", stored.pk)
-    return act(request, place.principal, back=back, work=work)
+    def refused(error: FreeholdError) -> HttpResponse:
+        messages.error(request, refusal(error))
+        return HttpResponseRedirect(back)
+
+    if not values.get("webhook_url"):
+        return act(request, place.principal, back=back, work=work)
+    shown = once_shown(request, place.principal, back=place.url("budgets"), work=save, refused=refused)
+    if isinstance(shown, HttpResponse):
+        return shown
+    made, secret = shown
+    context = {
+        "said": _saved(made),
+        "secret": secret,
+        "webhook_url": values["webhook_url"],
+        "done_url": place.url("budgets"),
+    }
+    return place.show(request, "portal/webhook_secret.html", context, title=made.name)
+
+
+def _told_url(draft: Draft, stored: Budget | None) -> str:
+    if draft.webhook_url is not None or stored is None:
+        return draft.webhook_url or ""
+    return endpoint_url(endpoint_id=stored.endpoint_id)
+
+
+def _saved(made: Budget) -> str:
+    return gettext("The budget %(name)s is saved and was evaluated.") % {"name": made.name}
+
+
+def _webhook_change(draft: Draft, stored: Budget | None) -> dict[str, str | None]:
+    """Nothing where the URL stays: setting the same one again would end its secret."""
+    before = endpoint_url(endpoint_id=stored.endpoint_id) if stored else ""
+    if draft.webhook_url is None or draft.webhook_url == before:
+        return {}
+    return {"webhook_url": draft.webhook_url or None}
 
 
 def _form(
@@ -274,6 +243,9 @@ def _form(
         "stored": stored,
         "draft": draft,
         "errors": errors_of(error),
+        "sample": budget_sample(
+            currency=draft.currency, tenant=place.tenant.slug if place.tenant else None, now=now
+        ),
         "currencies": sorted(MINOR_PLACES),
         "measures": MEASURES,
         "actions": ACTIONS,
@@ -293,7 +265,7 @@ def _form(
             context["sentences"] = effect_sentences(
                 preview,
                 fleet=place.tenant is None,
-                told=bool(wanted.emails) or (stored is not None and stored.endpoint_id is not None),
+                told=bool(wanted.emails or _told_url(draft, stored)),
             )
         except FreeholdError as problem:
             context["preview_problem"] = spoken(problem.detail)

@@ -14,12 +14,14 @@ from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require
 from controlplane.core import clock
 from controlplane.core.errors import Conflict, NotFound, ValidationFailed
+from controlplane.operations.selectors import operations_visible
 from controlplane.portal.pages import page, show
 from controlplane.portal.spoken import refusal, spoken
 from controlplane.tenants import states
 from controlplane.tenants.bulk import (
     LABEL,
     MOST,
+    PLAN,
     VERBS,
     bulk_begin,
     bulk_check,
@@ -29,6 +31,7 @@ from controlplane.tenants.bulk import (
     bulk_tenants,
 )
 from controlplane.tenants.models import Tenant
+from controlplane.tenants.plans import plans
 
 TITLES: Final[Mapping[str, str | Promise]] = {
     "suspend": gettext_lazy("Suspend"),
@@ -36,6 +39,7 @@ TITLES: Final[Mapping[str, str | Promise]] = {
     "upgrade": gettext_lazy("Upgrade the runtime"),
     "preview": gettext_lazy("Preview the plan"),
     "refresh": gettext_lazy("Refresh the state"),
+    PLAN: gettext_lazy("Change the plan"),
     LABEL: gettext_lazy("Set a label"),
 }
 #: What it does to each tenant.
@@ -45,8 +49,11 @@ EFFECTS: Final[Mapping[str, str | Promise]] = {
     "upgrade": gettext_lazy("Its runtime moves to the release that this control plane ships."),
     "preview": gettext_lazy("A plan is made and kept to look at. Nothing changes."),
     "refresh": gettext_lazy("The engine looks at what exists and corrects its state. Nothing changes."),
+    PLAN: gettext_lazy("Its stack follows the plan; prices follow once that is applied."),
     LABEL: gettext_lazy("Its label is set at once. Nothing is deployed."),
 }
+#: What some actions ask for besides.
+FIELDS: Final[Mapping[str, tuple[str, ...]]] = {LABEL: ("key", "value"), PLAN: ("plan",)}
 #: The same for one tenant on the command line.
 COMMANDS: Final[Mapping[str, str]] = {
     "suspend": "freehold tenants suspend {slug}",
@@ -54,6 +61,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "upgrade": "freehold tenants upgrade {slug}",
     "preview": "freehold preview --tenant {slug}",
     "refresh": "freehold tenants refresh {slug}",
+    PLAN: "freehold tenants update {slug} --plan {plan}",
 }
 
 
@@ -67,7 +75,7 @@ def tenants_bulk(request: HttpRequest, principal: Principal) -> HttpResponse:
         raise NotFound("There is no such action for several tenants.")
     ids = tenant_ids_of(given)
     tenants = list(bulk_tenants(principal=principal, tenant_ids=ids)) if len(ids) <= MOST else []
-    wanted = _wanted(given) if verb == LABEL else {}
+    wanted = _wanted(verb, given)
     if len(ids) > MOST:
         error = _("At most %(most)s tenants at a time; %(chosen)s are chosen.") % {
             "most": MOST,
@@ -76,7 +84,7 @@ def tenants_bulk(request: HttpRequest, principal: Principal) -> HttpResponse:
         return _confirm(request, principal, verb, [], wanted, error=error, status=422)
     if request.method == "POST" and len(tenants) < len(ids):
         raise NotFound("There is no such tenant.")
-    if not tenants or not verb or (verb == LABEL and "key" not in given):
+    if not tenants or not verb or any(name not in given for name in FIELDS.get(verb, ())):
         return _confirm(request, principal, verb, tenants, wanted)
     try:
         bulk_check(verb=verb, tenants=tenants, wanted=wanted)
@@ -119,13 +127,16 @@ def tenants_bulk_outcome(request: HttpRequest, principal: Principal, bulk_id: UU
         access_require(principal, roles.TENANTS_WRITE)
         bulk_run(principal=principal, bulk=bulk, now=clock.now())
         return HttpResponseRedirect(request.path)
+    # Of each queued one, so that what waits for a person is seen here.
+    queued = operations_visible(principal=principal).filter(pk__in=[row.operation_id for row in rows])
+    now: dict[UUID | None, str] = {pk: state for pk, state in queued.order_by().values_list("pk", "state")}
     count = {state: sum(row.state == state for row in rows) for state in states.BULK_STATES}
     context = {
         "bulk": bulk,
-        "rows": rows,
+        "rows": [{"tenant": row.tenant, "row": row, "now": now.get(row.operation_id, "")} for row in rows],
         "count": count,
         "title": TITLES[bulk.verb],
-        "command": _command(bulk.verb, rows[0].tenant),
+        "command": _command(bulk.verb, rows[0].tenant, bulk.wanted),
     }
     crumbs = ((_("Tenants"), reverse("portal:tenants")), (str(TITLES[bulk.verb]), ""))
     return show(
@@ -144,13 +155,13 @@ def tenant_ids_of(given: QueryDict) -> list[UUID]:
     return list(found)
 
 
-def _wanted(given: QueryDict) -> dict[str, str]:
-    return {name: given.get(name, "").strip()[:300] for name in ("key", "value")}
+def _wanted(verb: str, given: QueryDict) -> dict[str, str]:
+    return {name: given.get(name, "").strip()[:300] for name in FIELDS.get(verb, ())}
 
 
-def _command(verb: str, tenant: Tenant) -> str:
+def _command(verb: str, tenant: Tenant, wanted: Mapping[str, str]) -> str:
     """Labels have none: the API sets them."""
-    return COMMANDS.get(verb, "").format(slug=tenant.slug)
+    return COMMANDS.get(verb, "").format(slug=tenant.slug, **wanted)
 
 
 def _confirm(
@@ -177,7 +188,8 @@ def _confirm(
         "wanted": wanted,
         "sure": sure,
         "error": error,
-        "command": _command(verb, tenants[0]) if sure else "",
+        "plans": [(plan, plan.rate_card) for plan in plans().values()] if verb == PLAN else [],
+        "command": _command(verb, tenants[0], wanted) if sure else "",
     }
     crumbs = ((_("Tenants"), reverse("portal:tenants")), (str(context["title"]), ""))
     return show(

@@ -1,29 +1,27 @@
 """What tenants cost, earn and leave over: a tenant's Cost tab, and the margin of all with its CSV."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 
+from django.db.models import Min
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext, gettext_noop
 
 from billing.costs.overview import CostDay, cost_overview
 from billing.costs.selectors import cost_imports_of
-from billing.ledger.margin import COST_KINDS, Margin, MarginLine, fleet_margin
+from billing.ledger.fleet import ORDERS, Books, fleet_lines
+from billing.ledger.margin import COST_KINDS
 from billing.ledger.margin_sheet import POOL, margin_csv
 from billing.period import Period
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require_team
 from controlplane.core import clock
 from controlplane.portal.chart import month_chart
-from controlplane.portal.listing import Column, headings, order_of, page_of
+from controlplane.portal.listing import PER_PAGE, Column, headings, offset_asked, order_of, page_at
 from controlplane.portal.money import months_since, period_asked, periods_of
 from controlplane.portal.pages import page, show
 from controlplane.portal.tenants import tenant_frame
-from controlplane.tenants.billed import BILLED_FIELDS, billed
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.selectors import tenant_get
 
@@ -43,9 +41,7 @@ KIND_ABOUT: Final = {
     "overhead": gettext_noop("what carries no tenant's tag, shared by direct cost"),
     "bad_debt": gettext_noop("invoices given up"),
 }
-SORTS: Final = {name: name for name in ("tenant", "revenue", "cost", "margin", "percent", "idle")}
-#: What a row is ordered by, as the ledger's line names it.
-RANKS: Final = {"revenue": "revenue", "cost": "cost", "margin": "margin", "idle": "idle_cost"}
+SORTS: Final = {name: name for name in ORDERS}
 COLUMNS: Final = (
     Column(gettext_noop("Tenant"), "tenant", narrow=False),
     Column(gettext_noop("Revenue"), "revenue", numeric=True),
@@ -88,45 +84,35 @@ def tenant_cost(request: HttpRequest, principal: Principal, slug: str) -> HttpRe
     return tenant_frame(request, principal, "portal/tenant_cost.html", tenant, context, tab="tenant-cost")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One tenant in one currency; `slug` is empty for the fleet's own book."""
-
-    slug: str
-    name: str
-    line: MarginLine
-
-    def rank(self, key: str) -> Any:
-        if key == "tenant":
-            return self.slug
-        if key == "percent":
-            share = self.line.margin_percent
-            # Nothing earned is below every share.
-            return Decimal("-Infinity") if share is None else share
-        return getattr(self.line, RANKS[key])
-
-
 @page(roles.BILLING_READ)
 def margin(request: HttpRequest, principal: Principal) -> HttpResponse:
     access_require_team(principal)
     now = clock.now()
     period = period_asked(request, now)
-    tenants, rows, totals = _fleet(principal, period, now)
+    tenants = Tenant.objects.filter(team_id=principal.team_id)
     order = order_of(request.GET, SORTS, "margin")
-    listed = [
-        Row(tenants[each.book_id].slug if each.book_id in tenants else "", _name(tenants, each), line)
-        for each in rows
-        for line in each.lines
-    ]
-    listed.sort(key=lambda row: row.rank(order.key), reverse=order.descending)
-    listed.sort(key=lambda row: row.line.currency)  # amounts of different currencies are not compared
+    found = fleet_lines(
+        books=_books(principal),
+        pool_id=principal.team_id,
+        period=period,
+        order=order.key,
+        descending=order.descending,
+        offset=offset_asked(request.GET),
+        limit=PER_PAGE,
+    )
+    names = dict(tenants.filter(pk__in=[each.book_id for each in found.lines]).values_list("pk", "name"))
     context = {
-        "found": page_of(listed, request.GET),
+        "found": page_at(
+            [(each.label, names.get(each.book_id, POOL), each.line) for each in found.lines],
+            found.count,
+            request.GET,
+        ),
         "headings": headings(COLUMNS, order, request.GET),
-        "totals": totals,
+        "totals": found.totals,
         "period": period.key,
-        "periods": months_since(min((tenant.created_at for tenant in tenants.values()), default=now), now),
+        "periods": months_since(tenants.aggregate(first=Min("created_at"))["first"] or now, now),
         "as_of": now,
+        "gpu_known_at": found.gpu_known_at,
         "last_import": cost_imports_of(pool_id=principal.team_id).order_by("-created_at").first(),
         "page_title": gettext("Margin"),
         "page_lead": gettext(
@@ -141,36 +127,16 @@ def margin(request: HttpRequest, principal: Principal) -> HttpResponse:
 @page(roles.BILLING_READ)
 def margin_file(request: HttpRequest, principal: Principal) -> HttpResponse:
     access_require_team(principal)
-    now = clock.now()
-    period = period_asked(request, now)
-    tenants, rows, totals = _fleet(principal, period, now)
-    slugs = {pk: tenant.slug for pk, tenant in tenants.items()}
-    text = margin_csv(rows, totals, slugs=slugs, period=period.key)
+    period = period_asked(request, clock.now())
+    text = margin_csv(
+        fleet_lines(books=_books(principal), pool_id=principal.team_id, period=period), period=period.key
+    )
     name = f'attachment; filename="margin-{period.key}.csv"'
     return HttpResponse(text, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
 
 
-def _fleet(
-    principal: Principal, period: Period, now: datetime
-) -> tuple[dict[UUID, Tenant], list[Margin], list[MarginLine]]:
-    # Of thousands only what the rows and the file say.
-    tenants = (
-        Tenant.objects.filter(team_id=principal.team_id).only(*BILLED_FIELDS).order_by("slug", "created_at")
-    )
-    living = [(tenant, billed(tenant)) for tenant in tenants]
-    found = {tenant.pk: tenant for tenant, customer in living if customer.lived_in(period)}
-    rows, totals = fleet_margin(
-        pool_id=principal.team_id,
-        tenants=[customer for _, customer in living if customer.id in found],
-        period=period,
-        as_of=now,
-        billed={},
-    )
-    return found, rows, totals
-
-
-def _name(tenants: Mapping[UUID, Tenant], row: Margin) -> str:
-    return tenants[row.book_id].name if row.book_id in tenants else POOL
+def _books(principal: Principal) -> Books:
+    return Books.queried(Tenant.objects.filter(team_id=principal.team_id).values_list("pk", "slug"))
 
 
 def _chart(period: Period, days: Any, currency: str, now: datetime) -> Any:

@@ -173,6 +173,7 @@ def _credits(
         tenant,
         context,
         tab="tenant-billing",
+        leaf=gettext("Credits"),
         status=status,
     )
 

@@ -28,6 +28,7 @@ def signed_in(view: CustomerPage) -> Callable[..., HttpResponse]:
     def answer(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         if not isinstance(request.user, User) or not request.user.is_active:
             return redirect_to_login(request.get_full_path())
+        who = None
         try:
             who = customer_of_user(user=request.user)
             if who is None:
@@ -39,11 +40,10 @@ def signed_in(view: CustomerPage) -> Callable[..., HttpResponse]:
             visitor = Visitor(team_id=who.team_id, tenant_id=who.tenant_id, places=places, email=who.email)
             response = safe(request, visitor, **kwargs)
         except ValidationFailed as error:
-            response = failure(
-                request, NotFound(_("There is no report for that."), hint=spoken(error.detail))
-            )
+            told = NotFound(_("There is no report for that."), hint=spoken(error.detail))
+            response = failure(request, told, outside=who is not None)
         except FreeholdError as error:
-            response = failure(request, error)
+            response = failure(request, error, outside=who is not None)
         response.headers["Cache-Control"] = "private, no-store"
         response.headers["X-Robots-Tag"] = "noindex, nofollow, noarchive"
         return response

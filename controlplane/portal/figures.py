@@ -45,6 +45,8 @@ def price_text(raw: object, currency: str = "USD") -> str:
     value = _decimal(raw)
     if value is None:
         return str(raw)
+    if value < 0:  # what a discount takes off
+        return "-" + price_text(-value, currency)
     if 0 < value < _SMALL_PRICE:
         return gettext("%(price)s / 1M") % {"price": price_text(value * 10**6, currency)}
     digits = max(2, -int(value.normalize().as_tuple().exponent))

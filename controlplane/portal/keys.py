@@ -5,20 +5,21 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_noop
 
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
 from controlplane.accounts.key_rotation import api_key_rotate
+from controlplane.accounts.models import ApiKey
 from controlplane.accounts.selectors import api_keys_visible
 from controlplane.accounts.services import api_key_create, api_key_revoke
 from controlplane.core import clock
-from controlplane.core.errors import Conflict, NotFound, ValidationFailed
+from controlplane.core.errors import FreeholdError, NotFound, ValidationFailed
 from controlplane.portal.listing import page_of
-from controlplane.portal.pages import act, page, show
-from controlplane.portal.spoken import problems_of, refusal
+from controlplane.portal.pages import act, once_shown, page, show
+from controlplane.portal.spoken import problems_of, spoken
 from controlplane.tenants.rotation import runtime_key_ids, runtime_key_refuse
 from controlplane.tenants.selectors import tenants_visible
 
@@ -40,11 +41,12 @@ def keys(request: HttpRequest, principal: Principal) -> HttpResponse:
         return _keys(request, principal, {}, {})
     values = {"name": request.POST.get("name", "").strip()[:200], "days": request.POST.get("days", "90")}
     scopes = request.POST.getlist("scopes")
-    try:
+
+    def work() -> tuple[ApiKey, str]:
         if not values["name"]:
             raise ValidationFailed.of("name", gettext("is needed, so that the key can be told from others"))
         now, days = clock.now(), LIFETIMES.get(values["days"], 90)
-        key, token = api_key_create(
+        return api_key_create(
             team_id=principal.team_id,
             name=values["name"],
             scopes=scopes,
@@ -54,9 +56,16 @@ def keys(request: HttpRequest, principal: Principal) -> HttpResponse:
             # Whoever is limited to some tenants makes keys with the same limit.
             tenant_ids=principal.tenant_ids,
         )
-    except ValidationFailed as error:
+
+    def refused(error: FreeholdError) -> HttpResponse:
         errors = problems_of(error)
-        return _keys(request, principal, {**values, "scopes": scopes}, errors, status=422)
+        told = errors or {"name": spoken(error.detail)}
+        return _keys(request, principal, {**values, "scopes": scopes}, told, status=error.status)
+
+    made = once_shown(request, principal, back=reverse("portal:keys"), work=work, refused=refused)
+    if isinstance(made, HttpResponse):
+        return made
+    key, token = made
     return _keys(request, principal, {}, {}, issued={"name": key.name, "token": token})
 
 
@@ -124,18 +133,21 @@ def key_rotate(request: HttpRequest, principal: Principal, key_id: UUID) -> Http
     """Answers with the new key, which is shown this once."""
     _visible(principal, key_id)
     _, overlap = OVERLAPS.get(request.POST.get("overlap", ""), OVERLAPS[DEFAULT_OVERLAP])
-    try:
+
+    def work() -> tuple[ApiKey, str]:
         runtime_key_refuse(team_id=principal.team_id, api_key_id=key_id)
-        key, token = api_key_rotate(
+        return api_key_rotate(
             team_id=principal.team_id,
             api_key_id=key_id,
             overlap=overlap,
             actor=principal.actor,
             now=clock.now(),
         )
-    except Conflict as error:
-        messages.error(request, refusal(error))
-        return HttpResponseRedirect(reverse("portal:keys"))
+
+    made = once_shown(request, principal, back=reverse("portal:keys"), work=work)
+    if isinstance(made, HttpResponse):
+        return made
+    key, token = made
     issued = {"name": key.name, "token": token, "old": key.replaces}
     return _keys(request, principal, {}, {}, issued=issued)
 

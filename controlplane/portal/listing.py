@@ -101,6 +101,22 @@ def page_of(found: QuerySet[Any] | Sequence[Any], params: QueryDict) -> Page[Any
     return BoundedPaginator(found, PER_PAGE).get_page(params.get("page"))
 
 
+def offset_asked(params: QueryDict) -> int:
+    """How many rows come before the page asked for; beyond all of them for one that cannot be."""
+    try:
+        number = int(params.get("page", "1"))
+    except ValueError:
+        return 0
+    return (number - 1) * PER_PAGE if 1 <= number <= MOST_COUNTED else MOST_COUNTED * PER_PAGE
+
+
+def page_at(rows: Sequence[Any], count: int, params: QueryDict) -> Page[Any]:
+    """The same of rows that the database cut out of `count` already, at `offset_asked`."""
+    found = page_of(range(count), params)
+    found.object_list = rows
+    return found
+
+
 def chosen(params: QueryDict, name: str, allowed: Sequence[str]) -> str:
     """A filter's value when it is one that exists, else none."""
     value = params.get(name, "")

@@ -14,7 +14,7 @@ from contracts.plan_document import assessment_representation, cost_representati
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal
 from controlplane.core import clock
-from controlplane.core.errors import FieldProblem, FreeholdError, PermissionDenied, ValidationFailed
+from controlplane.core.errors import FieldProblem, FreeholdError, NotFound, PermissionDenied, ValidationFailed
 from controlplane.portal.figures import quantity_text
 from controlplane.portal.listing import chosen
 from controlplane.portal.pages import once, page, show
@@ -24,7 +24,7 @@ from controlplane.tenants.drafts import draft_plan_get, draft_plan_request
 from controlplane.tenants.overrides import sizes_merge
 from controlplane.tenants.plans import Plan, plans
 from controlplane.tenants.services import tenant_create
-from controlplane.tenants.targets import targets_offered
+from controlplane.tenants.targets import LOCAL, targets_offered
 
 FIELDS = ("name", "slug", "plan", "target", "region", "contact_email")
 #: Sizes that may differ from the plan's: (part, field, label, unit). Cloud machine types are the API's to override.
@@ -184,6 +184,8 @@ def tenant_review(request: HttpRequest, principal: Principal, draft_id: UUID) ->
                 "changed": sizes[part][field] != usual[part][field],
             }
             for part, field, label, unit in SIZES
+            # A tenant on this machine has no disks of its own, so their sizes would promise something.
+            if not (wanted["target"] == LOCAL and field == "storage_gb")
         ],
         **drafted,
     }
@@ -206,6 +208,8 @@ def tenant_draft(request: HttpRequest, principal: Principal, draft_id: UUID) -> 
 
 def _draft_context(principal: Principal, draft_id: UUID) -> dict[str, Any]:
     draft = draft_plan_get(principal=principal, draft_id=draft_id)
+    if not draft.asked:  # of the API: it says what was wanted, and not what was typed into a form
+        raise NotFound(gettext("There is no such draft any more."))
     late = draft.state == "waiting" and clock.now() - draft.asked_at > _LATE
     context: dict[str, Any] = {"draft": draft, "draft_id": draft_id, "late": late}
     if draft.result is not None:

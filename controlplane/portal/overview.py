@@ -1,12 +1,9 @@
 """The overview: what needs whoever looks, how the fleet is, and what it earns."""
 
-import hashlib
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import structlog
-from django.core.cache import cache
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
@@ -20,6 +17,7 @@ from controlplane.core import clock
 from controlplane.operations import states as operation_states
 from controlplane.operations.attention import SHOWN as OPERATIONS_SHOWN
 from controlplane.operations.attention import operations_open
+from controlplane.portal.kept import kept
 from controlplane.portal.needs import needs_of
 from controlplane.portal.pages import page, show
 from controlplane.portal.trend import trend_chart
@@ -27,8 +25,6 @@ from controlplane.tenants import states
 from controlplane.tenants.attention import SHOWN as TENANTS_SHOWN
 from controlplane.tenants.attention import fleet_counts, tenant_books, tenants_troubled
 from controlplane.tenants.models import Tenant
-
-log = structlog.get_logger()
 
 MONTHS = 6
 #: So old the figures of the trend may be; the page says when they were summed up.
@@ -98,24 +94,16 @@ def _money(
 def _trend(
     principal: Principal, books: QuerySet[Tenant, UUID], now: datetime
 ) -> tuple[dict[str, list[MonthLine]], datetime]:
-    """What the months earned, and when that was summed up. Half a year of a thousand tenants takes the database longer
-    than all the rest of the page, and moves once a day; without Redis it is summed up each time."""
-    limits = "all" if principal.tenant_ids is None else ",".join(sorted(map(str, principal.tenant_ids)))
-    told = hashlib.sha256(f"{principal.team_id}:{limits}:{now:%Y-%m}".encode()).hexdigest()
-    key = f"overview-trend-1:{told}"
-    try:
-        if kept := cache.get(key):
-            found: tuple[dict[str, list[MonthLine]], datetime] = kept
-            return found
-    except Exception as error:
-        log.warning("overview.cache_unread", error=type(error).__name__)
+    """What the months earned, and when that was summed up: it moves once a day."""
     pool = principal.team_id if principal.tenant_ids is None else None
-    trend = margin_trend(tenants=books, pool_id=pool, months=months_until(now=now, count=MONTHS))
-    try:
-        cache.set(key, (trend, now), timeout=TREND_KEPT_S)
-    except Exception as error:
-        log.warning("overview.cache_unwritten", error=type(error).__name__)
-    return trend, now
+    return kept(
+        name="overview-trend-1",
+        about=f"{now:%Y-%m}",
+        principal=principal,
+        seconds=TREND_KEPT_S,
+        now=now,
+        work=lambda: margin_trend(tenants=books, pool_id=pool, months=months_until(now=now, count=MONTHS)),
+    )
 
 
 def _parts(counts: dict[str, int]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from django.contrib import messages
@@ -21,6 +22,7 @@ from controlplane.accounts.models import Team, User
 from controlplane.accounts.selectors import customer_of_user, principal_of_user
 from controlplane.api.idempotency import Answer, idempotent
 from controlplane.core import clock
+from controlplane.core.arrival import form_page
 from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
 from controlplane.core.failures import failure_response
 from controlplane.operations import states as operation_states
@@ -49,7 +51,7 @@ def page(
     def decorate(view: View[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
         def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             if not isinstance(request.user, User) or not request.user.is_active:
-                return redirect_to_login(request.get_full_path())
+                return sign_in_first(request)
             try:
                 principal = principal_of_user(user=request.user)
                 if principal is None and customer_of_user(user=request.user) is not None:
@@ -59,9 +61,7 @@ def page(
                         "You belong to no team yet.", hint="Ask an owner to add you to theirs."
                     )
                 if request.method not in methods:
-                    raise NotFound(
-                        gettext("There is nothing here to read."), hint=gettext("Go back and use the form.")
-                    )
+                    return _form_only(request)
                 _no_nul(request)
                 access_require(principal, scope)
                 response = view(request, principal, *args, **kwargs)
@@ -74,9 +74,19 @@ def page(
             return response
 
         update_wrapper(answer, view)
+        answer.methods = methods  # type: ignore[attr-defined]  # controlplane.core.arrival asks
         return answer
 
     return decorate
+
+
+def sign_in_first(request: HttpRequest) -> HttpResponse:
+    """On to the sign-in, and from there to what was asked for. A form is not sent again by that: the way leads back
+    to its page, and the sign-in says that nothing was done."""
+    if request.method in ("GET", "HEAD"):
+        return redirect_to_login(request.get_full_path())
+    asked = {"next": form_page(request) or reverse("portal:home"), "ended": "1"}
+    return HttpResponseRedirect(f"{reverse('account_login')}?{urlencode(asked)}")
 
 
 def _customer_answer(request: HttpRequest) -> HttpResponse:
@@ -87,10 +97,17 @@ def _customer_answer(request: HttpRequest) -> HttpResponse:
         request,
         NotFound(
             gettext("There is nothing at this address for you."),
-            hint=gettext("Your usage, invoices, health and agents are on your own pages."),
+            hint=gettext("Your own pages begin at /customer/usage/."),
         ),
-        template="errors/customer.html",
+        outside=True,
     )
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _form_only(request: HttpRequest) -> HttpResponse:
+    told = NotFound(gettext("There is nothing here to read."), hint=gettext("Go back and use the form."))
+    response = failure(request, told)
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -101,7 +118,7 @@ def _no_nul(request: HttpRequest) -> None:
         raise NotFound(gettext("There is nothing at this address."))
 
 
-def failure(request: HttpRequest, error: FreeholdError, *, template: str = "") -> HttpResponse:
+def failure(request: HttpRequest, error: FreeholdError, *, outside: bool = False) -> HttpResponse:
     return failure_response(
         request,
         status=error.status,
@@ -109,7 +126,7 @@ def failure(request: HttpRequest, error: FreeholdError, *, template: str = "") -
         title=spoken(error.title),
         detail=spoken(error.detail),
         hint=spoken(error.hint),
-        template=template,
+        outside=outside,
     )
 
 
@@ -203,13 +220,8 @@ def once_shown(
     try:
         # Only the address is remembered of it, never what was made.
         response = once(request, principal, make)
-    except (NotFound, PermissionDenied):
-        raise
     except FreeholdError as error:
-        if refused is not None:
-            return refused(error)
-        messages.error(request, refusal(error))
-        return HttpResponseRedirect(back)
+        return _refused(request, error, back, refused)
     if made:
         return made[0]
     messages.error(
@@ -222,8 +234,20 @@ def act(request: HttpRequest, principal: Principal, *, back: str, work: Callable
     """A form that changes something: on to where `work` says, or back with the reason it was refused."""
     try:
         return once(request, principal, work)
-    except (NotFound, PermissionDenied):
-        raise
     except FreeholdError as error:
-        messages.error(request, refusal(error))
-        return HttpResponseRedirect(back)
+        return _refused(request, error, back)
+
+
+def _refused(
+    request: HttpRequest,
+    error: FreeholdError,
+    back: str,
+    shown: Callable[[FreeholdError], HttpResponse] | None = None,
+) -> HttpResponse:
+    """What is not there, or not this person's, is a page of its own; other refusals are told at the form."""
+    if isinstance(error, (NotFound, PermissionDenied)):
+        raise error
+    if shown is not None:
+        return shown(error)
+    messages.error(request, refusal(error))
+    return HttpResponseRedirect(back)

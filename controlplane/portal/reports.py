@@ -7,7 +7,9 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Prefetch, QuerySet
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, QuerySet
+from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -20,7 +22,15 @@ from billing.reports.links import (
     report_link_revoke,
     report_links_of,
 )
-from billing.reports.models import ALL, CADENCES, INVOICES, USAGE, ReportDelivery, ReportSchedule
+from billing.reports.models import (
+    ALL,
+    CADENCES,
+    INVOICES,
+    USAGE,
+    ReportDelivery,
+    ReportLink,
+    ReportSchedule,
+)
 from billing.reports.render import FORMATS
 from billing.reports.schedules import (
     report_schedule_create,
@@ -31,11 +41,11 @@ from billing.reports.schedules import (
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_allows, access_require, access_require_team
 from controlplane.core import clock
-from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
+from controlplane.core.errors import NotFound
 from controlplane.portal.figures import day_text
-from controlplane.portal.pages import act, page
-from controlplane.portal.spoken import refusal
+from controlplane.portal.pages import act, once_shown, page, show
 from controlplane.portal.tenants import tenant_frame
+from controlplane.portal.webhooks import report_sample
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.selectors import tenant_get
 
@@ -60,10 +70,13 @@ DONE: Final = {
 
 def reports_context(principal: Principal, tenant: Tenant | None, now: datetime) -> dict[str, Any]:
     """What the part _reports.html shows; links are a tenant's alone."""
-    newest = ReportDelivery.objects.order_by("-due_on")[:DELIVERIES_SHOWN]
-    schedules = _schedules(principal, tenant).prefetch_related(
-        Prefetch("deliveries", queryset=newest, to_attr="newest")
+    newest = (
+        ReportDelivery.objects.filter(schedule_id=OuterRef("pk"))
+        .order_by("-due_on")
+        .values(json=JSONObject(period="period", written_at="written_at", problem="problem"))
     )
+    # In the same query: a page that shows a whole report has none to spare.
+    schedules = _schedules(principal, tenant).annotate(newest=ArraySubquery(newest[:DELIVERIES_SHOWN]))
     links = (
         [] if tenant is None else report_links_of(tenant_id=tenant.id).order_by("-created_at")[:LINKS_SHOWN]
     )
@@ -77,6 +90,7 @@ def reports_context(principal: Principal, tenant: Tenant | None, now: datetime) 
         "default_days": DEFAULT_DAYS,
         "may_report": access_allows(principal, roles.BILLING_WRITE),
         "reports_url": _url(tenant),
+        "report_sample": report_sample(tenant=tenant.slug if tenant else None, now=now),
     }
 
 
@@ -85,23 +99,52 @@ def schedule_new(request: HttpRequest, principal: Principal, slug: str | None = 
     tenant = _whose(principal, slug)
     access_require(principal, roles.BILLING_WRITE)
 
-    def work() -> str:
-        made, _ = report_schedule_create(
+    webhook_url = request.POST.get("webhook_url", "").strip()[:2000]
+
+    def make() -> tuple[ReportSchedule, str | None]:
+        return report_schedule_create(
             team_id=principal.team_id,
             tenant_id=tenant.id if tenant else None,
             cadence=request.POST.get("cadence", ""),
             format=request.POST.get("format", ""),
             emails=request.POST.get("emails", "")[:6000].replace(",", " ").split(),
+            webhook_url=webhook_url or None,
             actor=principal.actor,
             now=clock.now(),
             secret_bytes=secrets.token_bytes(SECRET_BYTES),
         )
-        local = timezone.localtime(made.next_at)
-        at = f"{day_text(local)}, {local:%H:%M %Z}"
-        messages.success(request, gettext("The report is sent next on %(moment)s.") % {"moment": at})
+
+    def work() -> str:
+        messages.success(request, _next_said(make()[0]))
         return _url(tenant)
 
-    return act(request, principal, back=_url(tenant), work=work)
+    if not webhook_url:
+        return act(request, principal, back=_url(tenant), work=work)
+    shown = once_shown(request, principal, back=_url(tenant), work=make)
+    if isinstance(shown, HttpResponse):
+        return shown
+    made, secret = shown
+    context = {
+        "base": "portal/tenant_frame.html" if tenant else "portal/fleet_frame.html",
+        "said": _next_said(made),
+        "secret": secret,
+        "webhook_url": webhook_url,
+        "done_url": _url(tenant),
+    }
+    if tenant is not None:
+        return tenant_frame(
+            request, principal, "portal/webhook_secret.html", tenant, context, tab="tenant-usage"
+        )
+    title = gettext("Usage")
+    crumbs = ((title, _url(None)), (gettext("Webhook"), ""))
+    framed = {**context, "page_title": title}
+    return show(request, principal, "portal/webhook_secret.html", framed, section="usage", crumbs=crumbs)
+
+
+def _next_said(made: ReportSchedule) -> str:
+    local = timezone.localtime(made.next_at)
+    at = f"{day_text(local)}, {local:%H:%M %Z}"
+    return gettext("The report is sent next on %(moment)s.") % {"moment": at}
 
 
 @page(roles.BILLING_READ, methods=("POST",))
@@ -139,9 +182,10 @@ def link_new(request: HttpRequest, principal: Principal, slug: str) -> HttpRespo
     if request.method != "POST":
         return HttpResponseRedirect(_url(tenant))
     access_require(principal, roles.BILLING_WRITE)
-    now, days = clock.now(), request.POST.get("days", "")
-    try:
-        link, token = report_link_create(
+    days = request.POST.get("days", "")
+
+    def work() -> tuple[ReportLink, str]:
+        return report_link_create(
             team_id=tenant.team_id,
             tenant_id=tenant.id,
             label=request.POST.get("label", ""),
@@ -149,13 +193,13 @@ def link_new(request: HttpRequest, principal: Principal, slug: str) -> HttpRespo
             scope=request.POST.get("scope", USAGE),
             secret=secrets.token_urlsafe(32),
             actor=principal.actor,
-            now=now,
+            now=clock.now(),
         )
-    except (NotFound, PermissionDenied):
-        raise
-    except FreeholdError as error:
-        messages.error(request, refusal(error))
-        return HttpResponseRedirect(_url(tenant))
+
+    made = once_shown(request, principal, back=_url(tenant), work=work)
+    if isinstance(made, HttpResponse):
+        return made
+    link, token = made
     context = {
         "link": link,
         "shows": SCOPES[link.scope],

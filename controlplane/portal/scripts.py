@@ -23,6 +23,7 @@ SCRIPT_WORDS: Final = (
     gettext_noop("Waiting for a worker"),
     gettext_noop("The connection was lost; it is tried again."),
     gettext_noop("You"),
+    gettext_noop("What you wrote is back. It was not sent."),
 )
 #: States of a step, beside its name.
 SCRIPT_STATES: Final = ("failed", "asks")

@@ -1,4 +1,6 @@
-"""A tenant's settings: credentials, protection, operations on request, and deletion."""
+"""A tenant's settings: name, labels and plan, credentials, protection, operations on request, and deletion."""
+
+from typing import Any, Final
 
 from django.conf import settings
 from django.contrib import messages
@@ -9,15 +11,17 @@ from django.utils.translation import gettext
 from controlplane.accounts import roles
 from controlplane.accounts.access import Principal, access_require
 from controlplane.core import clock
-from controlplane.core.errors import NotFound, ValidationFailed
-from controlplane.portal.pages import act, once_shown, page
+from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied, ValidationFailed
+from controlplane.portal.details import details_errors, details_read, details_sent, details_shown
+from controlplane.portal.key_roles import key_role_of, key_roles
+from controlplane.portal.pages import act, once, once_shown, page
 from controlplane.portal.presence import presence_demand, presence_is_recent
 from controlplane.portal.spoken import spoken
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants import states
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.releases import release_of, releases_known
-from controlplane.tenants.selectors import tenant_get
+from controlplane.tenants.selectors import tenant_get, tenant_keys_given
 from controlplane.tenants.services import (
     deletion_needs_second,
     tenant_credentials_issue,
@@ -26,6 +30,8 @@ from controlplane.tenants.services import (
     tenant_update,
 )
 from controlplane.tenants.targets import AWS, LOCAL
+
+KEYS_SHOWN: Final = 10
 
 
 @page(roles.TENANTS_READ)
@@ -41,9 +47,11 @@ def _settings(
     confirm_error: str = "",
     suspend_error: str = "",
     password_error: str = "",
+    details: dict[str, Any] | None = None,
     status: int = 200,
 ) -> HttpResponse:
     context = {
+        "details": details or details_shown(tenant),
         "confirm_error": confirm_error,
         "password_error": password_error,
         "asks_password": not presence_is_recent(request),
@@ -54,6 +62,8 @@ def _settings(
         "release": release_of(tenant),
         "releases": releases_known(),
         "is_active": tenant.lifecycle == states.ACTIVE,
+        "key_roles": key_roles(principal),
+        "keys_given": tenant_keys_given(tenant=tenant, most=KEYS_SHOWN),
         "is_production": deletion_needs_second(tenant),
         "final_snapshot_by": {LOCAL: "us", AWS: "rds"}.get(tenant.target, ""),
         "retention_days": settings.FREEHOLD_SNAPSHOT_RETENTION_DAYS,
@@ -71,6 +81,41 @@ def _settings(
 
 def _settings_url(tenant: Tenant) -> str:
     return reverse("portal:tenant-settings", args=[tenant.slug])
+
+
+@page(roles.TENANTS_READ, methods=("GET", "HEAD", "POST"))
+def tenant_details(request: HttpRequest, principal: Principal, slug: str) -> HttpResponse:
+    """Changes name, labels and plan; a new plan queues the operation that brings the stack to it."""
+    tenant = _writable(principal, slug)
+    if request.method != "POST":
+        return HttpResponseRedirect(_settings_url(tenant))
+    values = details_sent(request.POST, tenant)
+    known = request.POST.get("etag", "")
+
+    def work() -> str:
+        changed, operation = tenant_update(
+            principal=principal,
+            tenant=tenant,
+            changes=details_read(values),
+            etags={known} if known else None,
+            now=clock.now(),
+        )
+        if operation is not None:
+            return reverse("portal:operation", args=[operation.id])
+        if changed.updated_at == tenant.updated_at:
+            messages.success(request, gettext("Nothing was different, so nothing was changed."))
+        else:
+            messages.success(request, gettext("%(slug)s is changed.") % {"slug": tenant.slug})
+        return _settings_url(tenant)
+
+    try:
+        return once(request, principal, work)
+    except (NotFound, PermissionDenied):
+        raise
+    except FreeholdError as error:
+        tenant.refresh_from_db()
+        shown = details_shown(tenant, values, details_errors(error))
+        return _settings(request, principal, tenant, details=shown, status=error.status)
 
 
 @page(roles.TENANTS_READ, methods=("POST",))
@@ -154,7 +199,9 @@ def tenant_credentials(request: HttpRequest, principal: Principal, slug: str) ->
         request,
         principal,
         back=_settings_url(tenant),
-        work=lambda: tenant_credentials_issue(principal=principal, tenant=tenant, name=name, now=clock.now()),
+        work=lambda: tenant_credentials_issue(
+            principal=principal, tenant=tenant, name=name, role=key_role_of(request), now=clock.now()
+        ),
     )
     if isinstance(issued, HttpResponse):
         return issued
@@ -165,6 +212,7 @@ def tenant_credentials(request: HttpRequest, principal: Principal, slug: str) ->
         tenant,
         {"issued": issued, "key_name": name},
         tab="tenant-settings",
+        leaf=gettext("Runtime key"),
     )
 
 

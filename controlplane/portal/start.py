@@ -13,6 +13,7 @@ from controlplane.accounts.access import Principal, access_allows, access_requir
 from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, PermissionDenied
 from controlplane.portal.calling import run_command, snippets_of
+from controlplane.portal.key_roles import key_command, key_role_of, key_roles
 from controlplane.portal.pages import once_shown, page
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants import states
@@ -34,7 +35,9 @@ def tenant_start(request: HttpRequest, principal: Principal, slug: str) -> HttpR
         request,
         principal,
         back=reverse("portal:tenant-start", args=[found.slug]),
-        work=lambda: tenant_credentials_issue(principal=principal, tenant=found, name=name, now=clock.now()),
+        work=lambda: tenant_credentials_issue(
+            principal=principal, tenant=found, name=name, role=key_role_of(request), now=clock.now()
+        ),
     )
     if isinstance(issued, HttpResponse):
         return issued
@@ -43,7 +46,7 @@ def tenant_start(request: HttpRequest, principal: Principal, slug: str) -> HttpR
         principal,
         found,
         request.POST.get("agent", ""),
-        key={"name": name, "token": issued["api_key"]},
+        key={"name": name, "token": issued["api_key"], "role": issued["role"]},
     )
 
 
@@ -57,6 +60,8 @@ def _start(
 ) -> HttpResponse:
     context: dict[str, Any] = {
         "key": key,
+        "key_roles": key_roles(principal),
+        "key_command": key_command(tenant.slug),
         "is_active": tenant.lifecycle == states.ACTIVE,
         "run_command": run_command(tenant.slug),
     }
@@ -94,7 +99,7 @@ def _left(principal: Principal, tenant: Tenant, shown: dict[str, Any], keyed: bo
             _("A runtime key was issued"),
             _("Programs call the agents with it."),
             "#key" if writes else "",
-            f"freehold tenants credentials {tenant.slug}",
+            key_command(tenant.slug),
         ),
         (
             tenant_ran(tenant_id=tenant.id),

@@ -157,6 +157,8 @@ def tenant_frame(
     crumbs = ((gettext("Tenants"), reverse("portal:tenants")), tenant_crumb)
     frame = {
         "tenant": tenant,
+        # Tabs of the browser and its history tell the pages of a tenant apart by this.
+        "title_words": [leaf or title, tenant.name] if leaf or not summary else [tenant.name],
         "plan": plan,
         "tab": tab,
         "tabs": [

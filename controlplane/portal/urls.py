@@ -101,6 +101,7 @@ urlpatterns: list[URLPattern] = [
     ),
     path("tenants/<str:slug>/settings/", settings_tab.tenant_settings, name="tenant-settings"),
     path("tenants/<str:slug>/customers/", customers_tab.tenant_customers, name="tenant-customers"),
+    path("tenants/<str:slug>/details/", settings_tab.tenant_details, name="tenant-details"),
     path("tenants/<str:slug>/protection/", settings_tab.tenant_protection, name="tenant-protection"),
     path("tenants/<str:slug>/credentials/", settings_tab.tenant_credentials, name="tenant-credentials"),
     path("tenants/<str:slug>/delete/", settings_tab.tenant_remove, name="tenant-delete"),

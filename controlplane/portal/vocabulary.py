@@ -24,6 +24,7 @@ FURTHER: Final = (
     "month", "months", "name", "slug", "model", "plan", "target", "region", "contact email", "manual", "final",
     "scheduled", "email", "webhook", "sent", "delivered", "queued", "dead", "tenant", "operation", "invoice", "budget",
     "api key", "user", "member", "invitation", "team", "snapshot", "report link", "report schedule", "rate card",
+    "auditor", "developer",
     "saved view", "revoked", "valid", "portal", "key", "installation",
 )  # fmt: skip
 

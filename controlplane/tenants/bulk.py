@@ -6,37 +6,45 @@ same request, asked again, goes on with those alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
 from controlplane.accounts.access import Principal
 from controlplane.core.audit import audit_record
 from controlplane.core.errors import Conflict, FreeholdError, NotFound, ValidationFailed
+from controlplane.operations import states as operation_states
 from controlplane.tenants import states
 from controlplane.tenants.locks import bulk_outcome_lock
 from controlplane.tenants.models import BulkOutcome, BulkRequest, Tenant
+from controlplane.tenants.plan_changes import PlanChange, plan_changes_foresee, plan_known
+from controlplane.tenants.releases import release_demand
 from controlplane.tenants.selectors import tenant_etag, tenants_visible
 from controlplane.tenants.services import tenant_accepts, tenant_operate, tenant_update
 from controlplane.tenants.validation import tenant_check
 
 MOST: Final = 100
+#: Requests that are forgotten in one go, each with at most as many outcomes as may be asked of.
+BATCH: Final = 50
 LABEL: Final = "label"
+PLAN: Final = "plan"
 #: What may be asked of several at once. Deleting is not among them: it asks for each slug.
 OPERATIONS: Final = ("suspend", "resume", "upgrade", "preview", "refresh")
-VERBS: Final = (*OPERATIONS, LABEL)
+VERBS: Final = (*OPERATIONS, PLAN, LABEL)
 
 
 @dataclass(frozen=True)
 class Foreseen:
-    """What would happen to one tenant now; `reason` is set where nothing would."""
+    """What would happen to one tenant now; `reason` is set where nothing would, `change` where its plan would."""
 
     tenant: Tenant
     will: bool
     reason: str = ""
+    change: PlanChange | None = None
 
 
 def bulk_tenants(*, principal: Principal, tenant_ids: Sequence[UUID]) -> QuerySet[Tenant]:
@@ -59,6 +67,8 @@ def bulk_check(*, verb: str, tenants: Sequence[Tenant], wanted: Mapping[str, str
         raise ValidationFailed.of("verb", f"must be one of {', '.join(VERBS)}")
     if not 1 <= len(tenants) <= MOST:
         raise ValidationFailed.of("tenant", f"must be 1 to {MOST} tenants")
+    if verb == PLAN:
+        plan_known(wanted.get("plan", ""))
     if verb == LABEL:
         first = tenants[0]
         try:
@@ -79,19 +89,28 @@ def bulk_check(*, verb: str, tenants: Sequence[Tenant], wanted: Mapping[str, str
 
 def bulk_foresee(*, verb: str, tenants: Sequence[Tenant], wanted: Mapping[str, str]) -> list[Foreseen]:
     """As things are now; each service decides again when it is asked."""
-    return [_foresee(verb, tenant, wanted) for tenant in tenants]
+    changes = plan_changes_foresee(tenants=tenants, plan=wanted["plan"]) if verb == PLAN else {}
+    return [_foresee(verb, tenant, wanted, changes.get(tenant.pk)) for tenant in tenants]
 
 
-def _foresee(verb: str, tenant: Tenant, wanted: Mapping[str, str]) -> Foreseen:
+def _foresee(
+    verb: str, tenant: Tenant, wanted: Mapping[str, str], change: PlanChange | str | None
+) -> Foreseen:
+    if isinstance(change, str):
+        return Foreseen(tenant, False, change)
     if verb == LABEL:
         if _labels(tenant, wanted) == tenant.labels:
             return Foreseen(tenant, False, f"{tenant.slug} is labelled so already.")
         return Foreseen(tenant, True)
     try:
-        tenant_accepts(tenant, states.VERBS[verb])
+        if verb == PLAN:
+            tenant_accepts(tenant, operation_states.UPDATE)
+            release_demand(tenant)
+        else:
+            tenant_accepts(tenant, states.VERBS[verb])
     except Conflict as error:
         return Foreseen(tenant, False, f"{error.detail} {error.hint}".strip())
-    return Foreseen(tenant, True)
+    return Foreseen(tenant, True, change=change)
 
 
 @transaction.atomic
@@ -134,7 +153,7 @@ def bulk_begin(
         subject_type="bulk_request",
         subject_id=str(bulk.id),
         team_id=principal.team_id,
-        data={"verb": verb, **({"label": dict(wanted)} if verb == LABEL else {}), "tenants": len(tenants)},
+        data={"verb": verb, **_asked(verb, wanted), "tenants": len(tenants)},
     )
     return bulk
 
@@ -174,6 +193,11 @@ def _ask(principal: Principal, bulk: BulkRequest, row_id: int, now: datetime) ->
         )
         changed = _labels(tenant, bulk.wanted) != tenant.labels
         row.state = states.BULK_CHANGED if changed else states.BULK_UNCHANGED
+    elif bulk.verb == PLAN:
+        _, operation = tenant_update(
+            principal=principal, tenant=row.tenant, changes={"plan": bulk.wanted["plan"]}, now=now
+        )
+        row.state = states.BULK_QUEUED if operation else states.BULK_UNCHANGED
     else:
         operation = tenant_operate(
             principal=principal, tenant=row.tenant, kind=states.VERBS[bulk.verb], now=now
@@ -181,6 +205,28 @@ def _ask(principal: Principal, bulk: BulkRequest, row_id: int, now: datetime) ->
         row.state = states.BULK_QUEUED
     row.operation_id = operation.pk if operation else None
     row.save(update_fields=["state", "operation_id"])
+
+
+def bulk_prune(*, now: datetime) -> int:
+    """Forgets requests made longer ago than the retention of logs, with what became of each tenant; how many.
+
+    The operations that they queued stay, and so does the audit row.
+    """
+    limit = now - timedelta(days=settings.FREEHOLD_LOG_RETENTION_DAYS)
+    pruned = 0
+    while found := list(
+        BulkRequest.objects.filter(created_at__lt=limit).values_list("pk", flat=True)[:BATCH]
+    ):
+        BulkRequest.objects.filter(pk__in=found).delete()
+        pruned += len(found)
+    return pruned
+
+
+def _asked(verb: str, wanted: Mapping[str, str]) -> dict[str, object]:
+    """What the audit row says beside the verb."""
+    if verb == LABEL:
+        return {"label": dict(wanted)}
+    return dict(wanted) if verb == PLAN else {}
 
 
 def _labels(tenant: Tenant, wanted: Mapping[str, str]) -> dict[str, str]:

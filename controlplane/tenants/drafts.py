@@ -13,8 +13,10 @@ from django.core.cache import cache
 from django.db import transaction
 
 from contracts.base import Contract
+from contracts.plan_document import assessment_representation, cost_representation, resources_representation
 from contracts.stack import StackSpec
 from controlplane.accounts.access import Principal, access_require_team
+from controlplane.core.clock import moment_text
 from controlplane.core.errors import FreeholdError, NotFound, RetryLater
 from controlplane.core.ids import uuid7
 from controlplane.operations import states as operation_states
@@ -28,6 +30,9 @@ from controlplane.tenants.stack_spec import stack_spec_of
 KEPT_S: Final = 900
 #: Sent by name, since services may not import tasks.
 PLAN_TASK: Final = "controlplane.tenants.tasks.draft_plan_task"
+
+#: What a summary of a plan counts.
+SUMMED: Final = ("create", "update", "replace", "delete", "same")
 
 DraftState = Literal["waiting", "planned", "failed"]
 
@@ -54,6 +59,7 @@ def draft_plan_request(
     now: datetime,
     region: str | None = None,
     contact_email: str = "",
+    labels: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     asked: Mapping[str, str] | None = None,
 ) -> UUID:
@@ -64,11 +70,12 @@ def draft_plan_request(
     access_require_team(principal)
     region = tenant_wanted_check(
         slug=slug, name=name, plan=plan, target=target, region=region, contact_email=contact_email,
-        labels={}, overrides=overrides or {},
+        labels=labels or {}, overrides=overrides or {},
     )  # fmt: skip
     tenant = Tenant(
         team_id=principal.team_id, slug=slug, name=name.strip(), plan=plan, target=target, region=region,
-        overrides=dict(overrides or {}), runtime_version=release_shipped(), created_at=now, updated_at=now,
+        labels=dict(labels or {}), overrides=dict(overrides or {}), runtime_version=release_shipped(),
+        created_at=now, updated_at=now,
     )  # fmt: skip
     with transaction.atomic():
         # Chosen as if, and given back with the end of the transaction: nothing is stored.
@@ -103,6 +110,31 @@ def draft_plan_compute(*, draft_id: UUID) -> DraftState | None:
     ended = found.model_copy(update=changes)
     _keep(draft_id, ended)
     return ended.state
+
+
+def draft_representation(draft: DraftPlan, *, draft_id: UUID) -> dict[str, Any]:
+    """The preview as programs read it; its plan as that of an operation."""
+    return {
+        "id": str(draft_id),
+        "state": draft.state,
+        "slug": draft.spec.slug,
+        "tenant_plan": draft.spec.plan,
+        "target": draft.spec.target,
+        "region": draft.spec.region or None,
+        "asked_at": moment_text(draft.asked_at),
+        "plan": None if draft.result is None else _plan(draft.result),
+        "error": draft.problem,
+    }
+
+
+def _plan(result: DryRun) -> dict[str, Any]:
+    assessment = result.assessment.model_dump(mode="json")
+    return {
+        "summary": {op: sum(row["op"] == op for row in result.plan) for op in SUMMED},
+        "resources": resources_representation(result.plan),
+        "cost": cost_representation(assessment),
+        **assessment_representation(assessment),
+    }
 
 
 def _key(draft_id: UUID) -> str:

@@ -167,7 +167,7 @@ class BulkRequest(models.Model):
     #: Made up by whoever asks, so that asking again is the same request.
     key = models.CharField(max_length=64)
     verb = models.CharField(max_length=20)
-    #: Of a label {key, value}; an empty value takes it off.
+    #: Of a label {key, value}; an empty value takes it off. Of a plan {plan}.
     wanted = models.JSONField(default=dict)
     created_at = models.DateTimeField()
 

@@ -51,9 +51,11 @@ def plan_currency_check(tenant: Tenant, *, plan: str) -> None:
     """Raises ValidationFailed for a plan that is priced in another currency than the tenant is billed in."""
     card = card_read(plans()[plan].rate_card)
     if not currency_fits(tenant_id=tenant.pk, card=card):
-        raise ValidationFailed.of(
-            "plan", f"is priced in {card.currency}; the tenant is billed in another currency"
-        )
+        raise ValidationFailed.of("plan", currency_differs(card.currency))
+
+
+def currency_differs(currency: str) -> str:
+    return f"is priced in {currency}; the tenant is billed in another currency"
 
 
 def _by(tenant: Tenant, actor: str, now: datetime) -> Recorder:

@@ -33,13 +33,18 @@ RUNTIME_ROLES: Final = _ROLES[0][1]
 _FOR_OTHERS: Final = ("developer", "user")
 
 
+def runtime_roles_granted(principal: Principal) -> tuple[str, ...]:
+    """The runtime's roles that somebody may hand out, the one nearest to their own first."""
+    return next((roles for scope, roles in _ROLES if access_allows(principal, scope)), ())
+
+
 def runtime_token_issue(
     *, principal: Principal, tenant: Tenant, role: str | None, user: str | None, now: datetime
 ) -> dict[str, Any]:
     """{runtime_url, token, role, user, expires_at} for who asks, or for `user`, whom a vendor's own login has vouched
     for. Raises PermissionDenied beyond the asker's own role, Conflict while the runtime could not check it."""
     access_require(principal, TENANTS_READ)
-    granted = next(roles for scope, roles in _ROLES if access_allows(principal, scope))
+    granted = runtime_roles_granted(principal)
     wanted = role or ("user" if user is not None else granted[0])
     if wanted not in granted:
         raise PermissionDenied(

@@ -1,6 +1,7 @@
 """Reads of tenants. Access is decided here: a principal sees its team's tenants, or those it is limited to."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,8 @@ from controlplane.tenants.releases import release_of
 
 #: The audit row of a runtime key that was given out.
 CREDENTIALS_ISSUED = "tenant.credentials_issued"
+#: The runtime's role of a key for which none was asked.
+KEY_ROLE = "operator"
 FILTERS = ("lifecycle", "health", "billing", "plan", "target")
 SEARCH = (*FILTERS, "label", "q")
 
@@ -82,6 +85,26 @@ def tenant_keys_issued(*, tenant: Tenant) -> bool:
     """Whether anybody was ever given a runtime key of it; the runtime alone knows which are still valid."""
     about = AuditEvent.objects.filter(subject_type="tenant", subject_id=str(tenant.id))
     return about.filter(action=CREDENTIALS_ISSUED).exists()
+
+
+@dataclass(frozen=True)
+class GivenKey:
+    """A runtime key as it was given out; the runtime alone knows whether it still counts."""
+
+    name: str
+    role: str
+    actor: str
+    at: datetime
+
+
+def tenant_keys_given(*, tenant: Tenant, most: int) -> list[GivenKey]:
+    """The newest first."""
+    about = AuditEvent.objects.filter(subject_type="tenant", subject_id=str(tenant.id))
+    events = about.filter(action=CREDENTIALS_ISSUED).order_by("-sequence")[:most]
+    return [
+        GivenKey(event.data.get("name", ""), event.data.get("role", KEY_ROLE), event.actor, event.at)
+        for event in events
+    ]
 
 
 def tenant_etag(tenant: Tenant) -> str:

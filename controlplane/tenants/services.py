@@ -31,7 +31,8 @@ from controlplane.tenants.releases import release_check, release_demand, release
 from controlplane.tenants.rotation import credentials_make, credentials_renew, retiring_revoke
 from controlplane.tenants.runtime_admin import runtime_admin_post
 from controlplane.tenants.runtime_secrets import StorageKey
-from controlplane.tenants.selectors import CREDENTIALS_ISSUED, tenant_etag
+from controlplane.tenants.runtime_tokens import runtime_roles_granted
+from controlplane.tenants.selectors import CREDENTIALS_ISSUED, KEY_ROLE, tenant_etag
 from controlplane.tenants.snapshots.selectors import snapshot_get
 from controlplane.tenants.snapshots.services import snapshot_hold, snapshot_storage_keys
 from controlplane.tenants.stack_spec import stack_spec_of
@@ -327,10 +328,16 @@ def _skip_check(principal: Principal, plan: Plan) -> None:
 
 
 def tenant_credentials_issue(
-    *, principal: Principal, tenant: Tenant, name: str, now: datetime
+    *, principal: Principal, tenant: Tenant, name: str, now: datetime, role: str = KEY_ROLE
 ) -> dict[str, str]:
-    """A fresh runtime key, shown once: {runtime_url, api_key}. Raises Conflict unless active, RetryLater when
-    the runtime does not answer."""
+    """A fresh runtime key in one of the runtime's roles, shown once: {runtime_url, api_key, role}. Raises
+    PermissionDenied for a role beyond the principal's own, Conflict unless active, RetryLater when the runtime does
+    not answer."""
+    granted = runtime_roles_granted(principal)
+    if role not in granted:
+        raise PermissionDenied(
+            f"A key with the role {role} is beyond yours.", hint=f"You may ask for {', '.join(granted)}."
+        )
     if tenant.lifecycle != states.ACTIVE:
         raise Conflict(
             f"{tenant.slug} is {tenant.lifecycle}, not active.",
@@ -341,7 +348,7 @@ def tenant_credentials_issue(
         )
     try:
         key = str(
-            runtime_admin_post(tenant=tenant, path="keys", body={"name": name, "role": "operator"})["api_key"]
+            runtime_admin_post(tenant=tenant, path="keys", body={"name": name, "role": role})["api_key"]
         )
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise RetryLater(
@@ -350,8 +357,8 @@ def tenant_credentials_issue(
             hint=f"See GET /api/v1/tenants/{tenant.slug}/health, then try again.",
         ) from error
     with transaction.atomic():
-        _audit(tenant, principal.actor, CREDENTIALS_ISSUED, now, {"name": name})
-    return {"runtime_url": tenant.runtime_url, "api_key": key}
+        _audit(tenant, principal.actor, CREDENTIALS_ISSUED, now, {"name": name, "role": role})
+    return {"runtime_url": tenant.runtime_url, "api_key": key, "role": role}
 
 
 @transaction.atomic

@@ -7,6 +7,7 @@ from uuid import UUID
 from celery import shared_task
 
 from controlplane.core import clock
+from controlplane.tenants.bulk import bulk_prune
 from controlplane.tenants.component_health import (
     endpoints_watched,
     health_changes_prune,
@@ -47,6 +48,12 @@ def snapshots_task() -> int:
 @shared_task(name="controlplane.tenants.tasks.health_history_task", expires=3600)
 def health_history_task() -> int:
     return health_changes_prune(now=clock.now())
+
+
+@shared_task(name="controlplane.tenants.tasks.bulk_requests_task", expires=3600)
+def bulk_requests_task() -> int:
+    """Forgets requests for several tenants whose time is over."""
+    return bulk_prune(now=clock.now())
 
 
 @shared_task(name=PLAN_TASK)

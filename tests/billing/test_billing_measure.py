@@ -1,7 +1,8 @@
 """Meters measured together give what each gives alone: any windows, groups, corrections and moments of knowledge."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.metering.catalogue import METERS
+from billing.metering.fleet import fleet_month_usage
 from billing.metering.measure import measure_all, measure_asks
 from billing.metering.spans import spans_reconcile
 from billing.metering.tally import Ask
 from billing.metering.windows import Window, windows_of, zone_parse
+from billing.period import period_of
 from contracts.stack import BillableResource
 from tests.billing.one_by_one import measure_one
 from tests.billing.test_billing_exactness import (
@@ -126,6 +129,32 @@ def test_tenants_are_told_apart(mine: list[Event], theirs: list[Event], data: An
             ).items()
         }
         assert measured == alone
+
+
+@few
+@given(worlds(), worlds(), st.lists(lengths, max_size=2))
+def test_a_fleets_month_is_that_of_each_tenant_and_day(
+    mine: list[Event], theirs: list[Event], hours: list[tuple[int, int]]
+) -> None:
+    tenants = [uuid4(), uuid4(), uuid4()]
+    for tenant_id, world in zip(tenants, (mine, theirs), strict=False):
+        send(tenant_id, world)
+        existed(tenant_id, hours, timedelta(0))
+    month = period_of(BEGIN)
+    days = windows_of(start=month.start, end=month.end, size="day", zone=zone_parse("UTC"))
+    for meter in METERS.values():
+        found = fleet_month_usage(tenant_ids=tenants, meter=meter.key, period=month, as_of=LATEST)
+        by_tenant: dict[UUID, Decimal] = {}
+        by_day: dict[date, list[Decimal]] = {}
+        for tenant_id in tenants:
+            whole = measure_one(tenant_id, meter, [Window(month.start, month.end)], LATEST, None, ())
+            if whole:
+                (by_tenant[tenant_id],) = whole.values()
+            for (index, _), value in measure_one(tenant_id, meter, days, LATEST, None, ()).items():
+                by_day.setdefault(days[index].start.date(), []).append(value)
+        joined = max if meter.aggregation == "max" else sum
+        assert found.by_tenant == by_tenant
+        assert found.by_day == {day: joined(values) for day, values in by_day.items()}
 
 
 def test_a_month_of_all_meters_is_one_statement_and_cut_buckets_are_in_it() -> None:

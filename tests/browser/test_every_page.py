@@ -33,7 +33,7 @@ NO_PAGES = frozenset(
         "margin-file", "member-change", "member-remove", "operation-live", "operation-verb", "playground-say",
         "playground-stop", "playground-stream", "report-schedule-new", "report-schedule-verb", "saved-view-delete",
         "search-hits", "shared-invoice-file", "shared-usage-file", "tenant-budget-delete", "tenant-credentials",
-        "tenant-credit-void", "tenant-delete", "tenant-draft", "tenant-operate", "tenant-protection",
+        "tenant-credit-void", "tenant-delete", "tenant-details", "tenant-draft", "tenant-operate", "tenant-protection",
         "tenant-report-link-new", "tenant-report-link-revoke", "tenant-report-schedule-new",
         "tenant-report-schedule-verb", "tenant-run-content", "tenant-snapshot-delete", "tenant-snapshot-restore",
         "tenant-snapshot-take", "tenants-file",

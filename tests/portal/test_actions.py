@@ -327,7 +327,9 @@ def test_an_upgrade_offers_the_releases_that_are_known(
     python.parent.mkdir(parents=True)
     python.touch(mode=0o755)
     page = Page(client.get("/tenants/acme/settings/"))
-    assert [option["value"] for option in page.all("option")] == [release_shipped(), "0.0.9"]
+    # Other fields of the page offer words.
+    releases = [option["value"] for option in page.all("option") if option["value"][0].isdigit()]
+    assert releases == [release_shipped(), "0.0.9"]
 
     refused = client.post("/tenants/acme/operate/upgrade/", {"version": "7.7.7"})
     assert not Operation.objects.filter(kind=states.UPGRADE).exists()

@@ -10,8 +10,6 @@ import yaml
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from controlplane.accounts import roles
-from controlplane.accounts.invitations import invitation_accept, invitation_create
 from controlplane.accounts.models import Invitation, Membership, User
 from controlplane.accounts.selectors import customer_of_user, principal_of_user
 from controlplane.api.models import IdempotencyRecord
@@ -44,15 +42,6 @@ VALUES = {
     "suffix": "pdf",
     "meter": "agent_runs",
 }
-
-
-@pytest.fixture
-def customer(owner: Person, active: Active) -> User:
-    _, token = invitation_create(
-        principal=owner.principal, email="carla@acme.example", role=roles.CUSTOMER, tenant_ids=[active[0].pk],
-        secret="s" * 43, now=clock.now(),
-    )  # fmt: skip
-    return invitation_accept(token=token, name="Carla", password=PASSWORD, now=clock.now())
 
 
 @pytest.fixture
@@ -95,6 +84,18 @@ def test_they_land_on_their_pages_and_see_their_tenant_alone(
         assert inside.get(f"/customer/invoices/{theirs.pk}{end}").status_code == 404
     for kind in ("csv", "pdf"):
         assert inside.get(f"/customer/usage/usage.{kind}").status_code == 200
+
+
+def test_what_is_not_theirs_names_their_pages_and_no_way_into_the_portal(
+    inside: Client, active: Active
+) -> None:
+    for path in ("/tenants/acme/", "/customer/invoices/00000000-0000-7000-8000-000000000000/"):
+        page = Page(inside.get(path))
+        assert page.status == 404
+        assert not page.all("a", href="/tenants/")
+        assert not page.all("a", href="/operations/")
+        assert "freehold tenants" not in page.text
+    assert "/customer/usage/" in Page(inside.get("/tenants/acme/")).text
 
 
 def paths(patterns: list[Any], before: str = "/") -> Iterator[str]:

@@ -105,6 +105,7 @@ ROUTES: Final[dict[str, Route]] = {
     "tenant-snapshot-delete": Route(FORM, {}),
     "tenant-settings": Route(READ),
     "tenant-customers": Route(CHANGE, {"email": "new@example.com"}),
+    "tenant-details": Route((302, 403, 404, LOGIN), {"name": "Renamed", "labels": "a=b"}),
     "tenant-protection": Route(FORM, {"deletion_protection": "on"}),
     "tenant-credentials": Route((302, 403, 404, LOGIN), {"name": "x"}),
     "tenant-delete": Route(FORM, {"confirm": "acme"}),

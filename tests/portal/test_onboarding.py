@@ -49,6 +49,10 @@ def test_a_review_shows_what_would_be_made_and_makes_nothing(
     waiting = Page(client.get(asked.headers["Location"]))
     for text in ("Planning the stack", "77", "the plan's: 40", "It stops after its plan"):
         assert text in waiting.text
+    assert "Postgres connections" in waiting.text
+    # A tenant on this machine has no disks of its own: no size of one is promised.
+    assert "storage" not in waiting.text
+    assert waiting.all("div", hx_trigger="load delay:1s, again delay:3s")
     assert waiting.all("meta", http_equiv="refresh"), "without scripts it looks again by itself"
     assert_clean(waiting)
     assert_accessible(waiting)
@@ -71,7 +75,7 @@ def test_a_review_shows_what_would_be_made_and_makes_nothing(
         planned = Page(client.get(path))
         for text in ("acme-db", "$12.50"):
             assert text in planned.text
-        assert not planned.all("div", hx_trigger="load delay:1s")
+        assert not planned.all("div", hx_trigger="load delay:1s, again delay:3s")
     assert not Tenant.objects.exists()
     assert not Operation.objects.exists()
 

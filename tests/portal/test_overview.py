@@ -22,7 +22,7 @@ from controlplane.core import clock
 from controlplane.core.outbound.models import OutboundMessage
 from controlplane.operations.models import Operation
 from controlplane.operations.services import operation_retry
-from controlplane.portal import overview
+from controlplane.portal import kept
 from controlplane.portal.trend import trend_chart
 from controlplane.tenants.attention import tenant_books
 from controlplane.tenants.component_health import looks_settle
@@ -307,8 +307,8 @@ def test_the_trend_is_summed_up_once_in_a_while_for_each_view(
     def gone(*args: object, **kwargs: object) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr(overview.cache, "get", gone)
-    monkeypatch.setattr(overview.cache, "set", gone)
+    monkeypatch.setattr(kept.cache, "get", gone)
+    monkeypatch.setattr(kept.cache, "set", gone)
     assert "$17.00" in Page(client.get("/")).text, "without Redis the page is there, and right"
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from datetime import timedelta
 
 import pytest
@@ -104,6 +105,22 @@ def test_tabs_of_a_tenant_that_is_only_requested(
     assert_clean(page)
     assert_accessible(page)
     assert "Watch it live" in page.text
+
+
+def test_each_page_has_a_title_of_its_own(
+    owner: Person, browse: Browse, active: tuple[Tenant, Operation]
+) -> None:
+    """Tabs of a browser, its history and screen readers tell pages apart by nothing else."""
+    client = browse(owner)
+    further = ("start/", "customers/", "credits/", "playground/", "budgets/new/")
+    paths = [*LIST_PAGES, "/budgets/new/", *(f"/tenants/acme/{tab}" for tab in (*TENANT_PAGES, *further))]
+    titles: dict[str, str] = {}
+    for path in paths:
+        found = re.search("<title>(.*?) · Freehold</title>", client.get(path).content.decode())
+        assert found is not None, path
+        assert titles.setdefault(found[1], path) == path, path
+    assert titles["Usage · Acme Corporation"] == "/tenants/acme/usage/"
+    assert titles["Acme Corporation"] == "/tenants/acme/"
 
 
 def test_the_summary_shows_endpoint_components_and_health(

@@ -100,6 +100,15 @@ def test_a_revoked_or_expired_link_ends_at_once(active: Active, owner: Person) -
     assert states == {made["id"]: "revoked", other["id"]: "expired"}
 
 
+def test_a_link_that_ended_tells_a_customer_nothing_of_the_portal(active: Active, owner: Person) -> None:
+    path = _path(_link(owner)["url"])
+    for wrong in (f"{path}?period=2026-13", f"{path[:-3]}xx/", "/join/x.y.z/"):
+        page = Page(Client().get(wrong))
+        assert page.status == 404
+        assert not page.all("a", href="/tenants/")
+        assert "freehold tenants" not in page.text
+
+
 def test_a_token_that_was_changed_or_made_up_is_refused(
     active: Active, owner: Person, django_assert_num_queries: Any
 ) -> None:

@@ -33,7 +33,13 @@ def test_money(raw: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("raw", "text"),
-    [("49.00", "$49.00"), ("0.002", "$0.002"), ("0.0000006", "$0.60 / 1M"), ("0.00000006", "$0.06 / 1M")],
+    [
+        ("49.00", "$49.00"),
+        ("0.002", "$0.002"),
+        ("0.0000006", "$0.60 / 1M"),
+        ("0.00000006", "$0.06 / 1M"),
+        ("-0.037", "-$0.037"),
+    ],
 )
 def test_unit_prices(raw: str, text: str) -> None:
     assert figures.price_text(raw) == text

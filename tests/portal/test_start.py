@@ -91,7 +91,7 @@ def test_a_key_is_shown_once_and_kept_nowhere(
     assert keys_of(behind) == before + 1
 
     event = AuditEvent.objects.get(action="tenant.credentials_issued")
-    assert (event.actor, event.data) == (owner.principal.actor, {"name": "web-app"})
+    assert (event.actor, event.data) == (owner.principal.actor, {"name": "web-app", "role": "user"})
     for kept in (AuditEvent, IdempotencyRecord, Operation, Tenant):
         assert key not in str(list(kept.objects.values()))
     assert key not in caplog.text

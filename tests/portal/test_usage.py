@@ -9,6 +9,7 @@ from billing.reports.models import ReportDelivery, ReportLink, ReportSchedule
 from controlplane.accounts import roles
 from controlplane.core import clock
 from controlplane.operations.models import Operation
+from controlplane.portal import usage
 from controlplane.tenants.models import Tenant
 from tests.portal import stories
 from tests.portal.conftest import Browse, Page
@@ -49,6 +50,27 @@ def test_usage_is_shown_by_tenant_and_day(owner: Person, browse: Browse, globex:
         )
     assert_clean(page)
     assert_accessible(page)
+
+
+def test_what_takes_long_to_add_up_is_kept_for_a_minute_and_for_its_team_alone(
+    owner: Person, stranger: Person, browse: Browse, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def more(number: int) -> None:
+        later = clock.now()
+        stories.used(globex, [stories.model_call("globex", number, later)], later)
+
+    client = browse(owner)
+    assert "8,000 tokens in all" in Page(client.get("/usage/")).text
+    more(3)
+    assert "9,000 tokens in all" in Page(client.get("/usage/")).text, "quickly added up: of this moment"
+
+    monkeypatch.setattr(usage, "SLOW_S", 0)
+    assert "9,000 tokens in all" in Page(client.get("/usage/")).text
+    more(4)
+    assert "9,000 tokens in all" in Page(client.get("/usage/")).text, "it says as of when it is"
+    assert "9,000" not in Page(browse(stranger).get("/usage/")).text
+    assert "tokens in all" not in Page(client.get("/usage/?period=2020-01")).text
+    assert usage.USAGE_KEPT_S <= 60
 
 
 def test_meter_month_and_order_are_in_the_url(owner: Person, browse: Browse, globex: Tenant) -> None:

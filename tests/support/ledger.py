@@ -27,6 +27,26 @@ def unbalanced() -> list[tuple[object, ...]]:
         return cursor.fetchall()
 
 
+def kept_wrongly() -> list[tuple[object, ...]]:
+    """Balances by month that are not the sums of the journal's entries, by raw SQL: each with both figures."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH summed AS (
+                SELECT date_trunc('month', t.service_start, 'UTC') AS month, t.tenant_id, t.currency, e.account,
+                       sum(e.amount) AS amount,
+                       sum(CASE WHEN t.kind = 'cost_estimate' AND e.amount > 0 THEN e.amount ELSE 0 END) AS priced
+                FROM billing_journaltransaction t JOIN billing_journalentry e ON e.transaction_id = t.id
+                GROUP BY 1, 2, 3, 4
+            )
+            SELECT month, tenant_id, currency, account, s.amount, k.amount, s.priced, k.priced
+            FROM summed s FULL JOIN billing_monthbalance k USING (month, tenant_id, currency, account)
+            WHERE s.amount IS DISTINCT FROM k.amount OR s.priced IS DISTINCT FROM k.priced
+            """
+        )
+        return cursor.fetchall()
+
+
 def together(count: int, work: Callable[[int], None]) -> list[BaseException]:
     """Runs `work` in threads that begin at the same moment, each with a connection of its own; what they raised."""
     barrier, raised = threading.Barrier(count), list[BaseException]()

@@ -46,6 +46,11 @@ def outbound_policy() -> Policy:
     return Policy(http=settings.FREEHOLD_WEBHOOK_HTTP, private=settings.FREEHOLD_WEBHOOK_PRIVATE)
 
 
+def webhook_url_check(url: str) -> None:
+    """Raises ValidationFailed naming `webhook_url` for one that may not be posted to."""
+    url_check(url, policy=outbound_policy(), field="webhook_url")
+
+
 @transaction.atomic
 def endpoint_create(
     *, team_id: UUID, url: str, secret_bytes: bytes, at: datetime, field: str = "webhook_url"

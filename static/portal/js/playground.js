@@ -4,6 +4,7 @@
 // the page is fetched as the server renders it, so that what stays has one rendering. Without this file the same
 // forms work: the page after them waits for the run.
 
+import { keep, stopped } from "./unsent.js";
 import { say } from "./words.js";
 
 const RETRY_MS = 2000;
@@ -143,7 +144,12 @@ async function send(event) {
   busy(true);
   try {
     const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
-    if (answer.redirected) return location.reload();
+    if (answer.redirected) {
+      form.elements.text.disabled = false;
+      keep(form);
+      stopped();
+      return location.reload();
+    }
     const told = await answer.json();
     if (!answer.ok) throw new Error(`${told.detail ?? answer.status} ${told.hint ?? ""}`);
     history.replaceState(null, "", told.place);

@@ -1,5 +1,6 @@
 // Small conveniences on every page. Each page works without this file.
 import { elapsed, relative } from "./figures.js";
+import { keep, stopped } from "./unsent.js";
 
 const root = document.documentElement;
 
@@ -41,9 +42,24 @@ document.addEventListener("click", (event) => {
   else toggleTheme();
 });
 
+// Shown while there is no connection, and gone by itself.
+const offline = document.getElementById("offline");
+const connection = (there) => offline && (offline.hidden = there);
+addEventListener("offline", () => connection(false));
+addEventListener("online", () => connection(true));
+if (!navigator.onLine) connection(false);
+
 // A form acts once: the button is shut while its answer is on the way.
 document.addEventListener("submit", (event) => {
   const form = event.target;
+  if (event.defaultPrevented) return;
+  // The browser's own page would take the place of what was written.
+  if (!navigator.onLine && offline) {
+    event.preventDefault();
+    connection(false);
+    return offline.scrollIntoView({ block: "nearest" });
+  }
+  if (form.method === "post" && form.closest("#main") && offline) keep(form);
   if (!form.matches("[data-once]")) return;
   if (form.dataset.sent !== undefined) {
     event.preventDefault();
@@ -67,7 +83,9 @@ try {
 }
 // The back button may bring a page from memory, with its buttons still shut.
 addEventListener("pageshow", (event) => {
-  if (event.persisted) location.reload();
+  if (!event.persisted) return;
+  stopped();
+  location.reload();
 });
 
 document.addEventListener("change", (event) => {
@@ -150,3 +168,18 @@ setInterval(() => !document.hidden && tick(), 1000);
 
 // A list that is swapped in place keeps its form; the count is read out by aria-live.
 document.addEventListener("htmx:beforeRequest", (event) => event.detail.target.setAttribute("aria-busy", "true"));
+// Signed out meanwhile: the page itself leads to the sign-in and back, a part of it would hold the sign-in.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (new URL(event.detail.xhr.responseURL).pathname.startsWith("/account/")) {
+    event.preventDefault();
+    location.reload();
+  }
+});
+document.addEventListener("htmx:sendError", (event) => {
+  event.detail.target.removeAttribute("aria-busy");
+  connection(false);
+  window.htmx.trigger(event.detail.elt, "again");
+});
+// The whole page says what went wrong; a part of it would say nothing.
+document.addEventListener("htmx:responseError", () => location.reload());
+document.addEventListener("htmx:afterSwap", () => connection(navigator.onLine));

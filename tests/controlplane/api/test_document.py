@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.test import Client
@@ -23,9 +24,12 @@ from billing.reports.models import ReportSchedule
 from billing.reports.schedules import reports_write_due
 from controlplane.core import clock
 from controlplane.operations import transitions
+from controlplane.operations.dry_run import DryRun
 from controlplane.operations.models import Operation, Stack
+from controlplane.tenants import drafts
 from controlplane.tenants.models import Snapshot, Tenant
 from tests.controlplane.api.test_usage import BATCH, event, send
+from tests.support.assessments import assessment, finding
 from tests.support.feeds import cur
 from tests.support.people import Person
 
@@ -84,6 +88,7 @@ def test_parameters_are_documented() -> None:
     assert {("query", "from"), ("query", "to"), ("query", "meter")} <= parameters("tenants_usage")
 
 
+PREVIEW = UUID("01900000-0000-7000-8000-000000000001")
 SNAPSHOT = "01900000-0000-7000-8000-000000000000"
 READS = {
     "/plans": "/plans",
@@ -138,13 +143,14 @@ READS = {
     "/api-keys": "/api-keys",
     "/members": "/members",
     "/invitations": "/invitations",
+    "/tenant-previews/{preview_id}": f"/tenant-previews/{PREVIEW}",
     "/audit-events": "/audit-events",
     "/audit-events/verify": "/audit-events/verify",
 }
 
 
 @pytest.fixture
-def furnished(acme: Acme, owner: Person) -> Acme:
+def furnished(acme: Acme, owner: Person, monkeypatch: pytest.MonkeyPatch) -> Acme:
     """Acme with something in every answer: a failed operation with a plan, a stack, checks and usage."""
     tenant, operation = acme
     now = clock.now()
@@ -210,6 +216,13 @@ def furnished(acme: Acme, owner: Person) -> Acme:
     assert owner.api().post("/tenants/acme/report-links", {"label": "Ada"}).status_code == 201
     invited = {"email": "ada@example.com", "role": "viewer", "tenants": ["acme"]}
     assert owner.api().post("/invitations", invited).status_code == 201
+    result = DryRun(plan=[{**named, "op": "create", "diffs": []}], assessment=assessment(finding()))
+    monkeypatch.setattr(drafts.current_app, "send_task", lambda *_, **__: None)
+    monkeypatch.setattr(drafts, "uuid7", lambda: PREVIEW)
+    monkeypatch.setattr(drafts, "dry_run_plan", lambda **_: result)
+    wanted = {"slug": "newco", "name": "N", "plan": "starter", "target": "local"}
+    assert owner.api().post("/tenant-previews", wanted).status_code == 202
+    assert drafts.draft_plan_compute(draft_id=PREVIEW) == "planned"
     return acme
 
 

@@ -10,6 +10,7 @@ from controlplane.accounts import roles
 from controlplane.accounts.models import ApiKey, Invitation, Membership
 from controlplane.accounts.services import api_key_create, membership_set
 from controlplane.core import clock
+from controlplane.core.models import AuditEvent
 from controlplane.operations.models import Operation
 from controlplane.tenants.models import Tenant
 from tests.support.people import ApiClient, Person
@@ -56,6 +57,34 @@ def test_from_the_invitation_to_the_removal(api: ApiClient, owner: Person, acme:
     assert api("DELETE", path).status_code == 404
 
 
+def test_a_fresh_link_ends_the_one_before(
+    api: ApiClient, owner: Person, teammate: Person, stranger: Person
+) -> None:
+    made = api.post(
+        "/invitations", {"email": "ada@example.com", "role": "viewer", "expires_in_days": 3}
+    ).json()
+    path, kept = f"/invitations/{made['id']}/resend", Invitation.objects.values().get()
+    for client, status in ((teammate.api(), 403), (stranger.api(), 404), (ApiClient(None), 401)):
+        assert client.post(path).status_code == status
+    assert Invitation.objects.values().get() == kept
+
+    again = api.post(path, headers={"Idempotency-Key": "again"})
+
+    assert again.status_code == 200
+    assert again.headers["Cache-Control"] == "no-store"
+    fresh = again.json()
+    assert api.post(path, headers={"Idempotency-Key": "again"}).json() == fresh, "a repeat makes no other"
+    assert (fresh["id"], fresh["email"]) == (made["id"], "ada@example.com")
+    before, now = (urlsplit(each["url"]).path for each in (made, fresh))
+    assert Client().get(before).status_code == 404
+    assert Client().get(now).status_code == 200
+    event = AuditEvent.objects.get(action="invitation.sent_again")
+    assert (event.subject_id, event.data["email"]) == (made["id"], "ada@example.com")
+    assert now.split("/")[-2] not in str(list(AuditEvent.objects.values()))
+    assert api("DELETE", f"/invitations/{made['id']}").status_code == 204
+    assert api.post(path).json()["code"] == "invitation_ended"
+
+
 def test_a_person_is_listed_with_their_place_on_this_team(
     api: ApiClient, owner: Person, stranger: Person
 ) -> None:
@@ -78,6 +107,7 @@ def test_a_person_is_listed_with_their_place_on_this_team(
         ("DELETE", "/members/{owner}", None, 403),
         ("PATCH", "/members/{nobody}", {"role": "viewer"}, 404),
         ("DELETE", "/invitations/{nobody}", None, 404),
+        ("POST", "/invitations/{nobody}/resend", {}, 404),
         ("POST", "/api-keys/{nobody}/rotate", {}, 404),
         ("POST", "/api-keys/{runtime}/rotate", {}, 409),
         ("POST", "/api-keys/{key}/rotate", {"overlap_hours": 721}, 422),

@@ -40,6 +40,21 @@ def test_the_request_id_comes_back(owner: Person, method: str, path: str, status
         assert answer.json()["request_id"] == "trace-1"
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tenants",
+        "/tenants/acme",
+        "/tenants/acme/usage-report?format=csv",
+        "/tenants/nobody",
+        "/audit-events",
+    ],
+)
+def test_no_cache_keeps_an_answer(owner: Person, acme: Acme, path: str) -> None:
+    """The portal's downloads are answers of the API to a session: they are gone with it."""
+    assert owner.api().get(path).headers["Cache-Control"] == "no-store"
+
+
 def test_an_anonymous_caller_gets_the_request_id_too(db: None) -> None:
     answer = ApiClient(None).get("/tenants", headers={"x-request-id": "trace-1"})
     assert (answer.status_code, answer.headers["X-Request-Id"]) == (401, "trace-1")

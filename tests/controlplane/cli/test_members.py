@@ -7,7 +7,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from controlplane.accounts.models import ApiKey, Membership
+from controlplane.accounts.models import ApiKey, Invitation, Membership
 from controlplane.cli import commands_members
 from controlplane.cli.client import Api, Credentials
 from controlplane.cli.main import app
@@ -50,6 +50,20 @@ def test_people_are_invited_listed_changed_and_removed(freehold: Any, teammate: 
     assert freehold("members", "remove", "tom@example.com").exit_code == 0
     assert not Membership.objects.filter(user=teammate.user).exists()
     assert freehold("members", "remove", "tom@example.com").exit_code != 0
+
+
+def test_an_invitation_gets_a_fresh_link(freehold: Any) -> None:
+    made = freehold("members", "invite", "ada@example.com", "--json")
+
+    again = freehold("members", "resend", "Ada@example.com", "--json")
+
+    assert again["id"] == made["id"]
+    assert again["url"] != made["url"]
+    printed = freehold("members", "resend", "ada@example.com").stdout
+    assert "/join/" in printed.splitlines()[0], "the link alone is on the standard output"
+    unknown = freehold("members", "resend", "nobody@example.com")
+    assert unknown.exit_code != 0
+    assert Invitation.objects.count() == 1
 
 
 def test_a_key_is_rotated(freehold: Any, owner: Person) -> None:

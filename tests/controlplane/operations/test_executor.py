@@ -221,6 +221,7 @@ def park(householder: Person) -> Operation:
     )
     parked = run()
     assert (parked.state, parked.plan_summary["update"] > 0) == (states.AWAITING_APPROVAL, True)
+    assert parked.progress_done == 0 < parked.progress_total
     approvals.operation_approve(operation=parked, actor="owner", now=clock.now())
     return parked
 
