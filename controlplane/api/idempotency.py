@@ -1,7 +1,8 @@
 """Idempotency-Key: the same key and body get the stored answer, whatever happened in between.
 
 The record is claimed in a transaction of its own before the work, and completed after it. A worker that dies in
-between leaves it `running`; after RUNNING_LIMIT a repeat may claim it anew, since no request lasts that long.
+between leaves it `running`; after RUNNING_LIMIT a repeat may claim it anew, since no request lasts that long. Records
+are forgotten after KEPT: nobody repeats a request of a month ago, and some answers hold a key that is shown once.
 """
 
 import hashlib
@@ -19,7 +20,10 @@ from controlplane.core.encryption import decrypt, encrypt
 from controlplane.core.errors import Conflict, ValidationFailed
 
 RUNNING_LIMIT = timedelta(seconds=60)
+KEPT = timedelta(days=30)
 KEY_MAX = 255
+#: Records that are forgotten in one go: ingest may have made thousands in an hour.
+BATCH = 5000
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,15 @@ def idempotent(
     sealed = encrypt({"body": answer.body, "headers": answer.headers}, context=f"idempotency:{record.pk}")
     IdempotencyRecord.objects.filter(pk=record.pk).update(status=answer.status, sealed_answer=sealed)
     return answer
+
+
+def idempotency_prune(*, now: datetime) -> int:
+    """Forgets records older than KEPT; how many."""
+    old = IdempotencyRecord.objects.filter(created_at__lt=now - KEPT).order_by("created_at")
+    pruned = 0
+    while found := list(old.values_list("pk", flat=True)[:BATCH]):
+        pruned += IdempotencyRecord.objects.filter(pk__in=found).delete()[0]
+    return pruned
 
 
 def _claim(principal: Principal, key: str, fingerprint: str, now: datetime) -> tuple[IdempotencyRecord, bool]:

@@ -11,6 +11,7 @@ app = Celery("freehold")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(
     [
+        "controlplane.api",
         "controlplane.core",
         "controlplane.operations",
         "controlplane.tenants",
@@ -34,6 +35,7 @@ app.conf.beat_schedule = {
     "tenants-snapshots": {"task": "controlplane.tenants.tasks.snapshots_task", "schedule": 600.0},
     "tenants-health-history": {"task": "controlplane.tenants.tasks.health_history_task", "schedule": 86400.0},
     "tenants-bulk-requests": {"task": "controlplane.tenants.tasks.bulk_requests_task", "schedule": 3600.0},
+    "api-idempotency": {"task": "controlplane.api.tasks.idempotency_task", "schedule": 3600.0},
     "usage-spans-reap": {"task": "billing.tasks.spans_reap_task", "schedule": 3600.0},
     "period-closes": {"task": "billing.invoicing.tasks.period_closes_task", "schedule": 3600.0},
     "usage-partitions": {"task": "billing.tasks.usage_partitions_task", "schedule": 3600.0},

@@ -8,6 +8,7 @@ from django.db import connection
 
 from controlplane.accounts import roles
 from controlplane.accounts.services import team_create
+from controlplane.api.idempotency import KEPT, idempotency_prune
 from controlplane.api.models import IdempotencyRecord
 from controlplane.core import clock
 from controlplane.operations.models import Operation
@@ -26,6 +27,18 @@ def test_the_same_request_gets_the_stored_answer(owner: Person) -> None:
     assert again.headers["Location"] == first.headers["Location"]
     assert again.headers["Idempotency-Replayed"] == "true"
     assert Operation.objects.count() == 1
+
+
+def test_an_answer_is_forgotten_after_a_month(owner: Person) -> None:
+    owner.api().post("/tenants", GOOD, headers=KEY)
+    made = IdempotencyRecord.objects.get().created_at
+    assert idempotency_prune(now=made + KEPT) == 0
+    again = owner.api().post("/tenants", GOOD, headers=KEY)
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+    assert idempotency_prune(now=made + KEPT + timedelta(seconds=1)) == 1
+    anew = owner.api().post("/tenants", GOOD, headers=KEY)
+    assert (anew.status_code, anew.json()["code"]) == (409, "slug_taken")
 
 
 def test_another_body_under_the_key_is_refused(owner: Person) -> None:
