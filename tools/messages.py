@@ -16,7 +16,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCALE = ROOT / "controlplane" / "portal" / "locale"
-CODE = (ROOT / "controlplane" / "portal", ROOT / "controlplane" / "core" / "failures.py")
+CODE = (
+    ROOT / "controlplane" / "portal",
+    ROOT / "controlplane" / "core" / "failures.py",
+    ROOT / "controlplane" / "accounts" / "mails.py",
+)
 TEMPLATES = ROOT / "templates"
 #: function -> which of its arguments are context, message and plural
 CALLS = {

@@ -147,7 +147,7 @@ def invoice_uncollectible(*, invoice: Invoice, reason: str, at: datetime, actor:
 def amount_due(invoice: Invoice) -> Decimal:
     """What is left to pay: the total less its credit notes, never less than zero; nothing of a draft, a paid or a
     void one."""
-    if invoice.state not in (states.FINALIZED, states.UNCOLLECTIBLE):
+    if invoice.state not in states.OWED:
         return NOTHING
     credited = exact_sum(note.total for note in invoice.credit_notes.all())
     return max(WIDE.subtract(invoice.total, credited), NOTHING)

@@ -14,11 +14,13 @@ PAID: Final = "paid"
 VOID: Final = "void"
 UNCOLLECTIBLE: Final = "uncollectible"
 STATES: Final = (DRAFT, FINALIZED, PAID, VOID, UNCOLLECTIBLE)
+#: Issued, and still to be paid.
+OWED: Final = (FINALIZED, UNCOLLECTIBLE)
 #: From which states each may be entered.
 ALLOWED_FROM: Final[dict[str, tuple[str, ...]]] = {
     FINALIZED: (DRAFT,),
-    PAID: (FINALIZED, UNCOLLECTIBLE),
-    VOID: (FINALIZED, UNCOLLECTIBLE),
+    PAID: OWED,
+    VOID: OWED,
     UNCOLLECTIBLE: (FINALIZED,),
 }
 #: Issued ones: they have a number, and nothing but their state changes any more.

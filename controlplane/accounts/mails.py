@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from controlplane.accounts.models import Invitation, User
 from controlplane.core.link_tokens import token_hash
@@ -38,7 +39,7 @@ def invitation_mail(*, invitation: Invitation, token: str, now: datetime) -> boo
         )
         % {
             "team": team,
-            "role": invitation.role,
+            "role": pgettext("word", invitation.role),
             "until": f"{invitation.expires_at:%Y-%m-%d %H:%M}",
             "link": invitation_link(token),
         },

@@ -228,7 +228,7 @@ class InvitationResendApi(_AccessApi):
         request=None,
         parameters=[INVITATION_ID, *IDEMPOTENT],
         answers={200: shapes.InvitationCreatedShape},
-        problems=[404, 409],
+        problems=[404, 409, 422],
     )
     def post(self, request: Request, invitation_id: UUID) -> Response:
         def work() -> Answer:

@@ -26,6 +26,7 @@ from controlplane.core.errors import FreeholdError, ValidationFailed
 from controlplane.core.outbound.services import email_goes_out
 from controlplane.portal.listing import page_of
 from controlplane.portal.pages import act, once_shown, page, show
+from controlplane.portal.spoken import problems_of, spoken
 from controlplane.portal.words import word_text
 from controlplane.tenants.rotation import runtime_key_ids
 from controlplane.tenants.selectors import tenants_visible
@@ -66,8 +67,10 @@ def access(request: HttpRequest, principal: Principal) -> HttpResponse:
         )
 
     def refused(error: FreeholdError) -> HttpResponse:
-        errors = {problem["pointer"].strip("/"): problem["detail"] for problem in error.errors}
-        return _access(request, principal, values, errors or {"email": error.detail}, status=error.status)
+        errors = problems_of(error)
+        return _access(
+            request, principal, values, errors or {"email": spoken(error.detail)}, status=error.status
+        )
 
     made = once_shown(request, principal, back=reverse("portal:access"), work=work, refused=refused)
     if isinstance(made, HttpResponse):

@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from billing.budgets.models import OPEN
 from billing.budgets.thresholds import ACTIONS, MEASURES
 from controlplane.core.errors import ValidationFailed
+from controlplane.portal.spoken import spoken
 
 #: Rows of thresholds that the form offers beyond those filled in.
 SPARE_ROWS: Final = 2
@@ -95,7 +96,7 @@ def errors_of(error: ValidationFailed | None) -> dict[str, Any]:
             noun = gettext("Threshold") if name == "thresholds" else gettext("Address")
             place = f"{noun} {int(rest[0]) + 1} " if rest else ""
             within = f"({rest[1]}) " if len(rest) > 1 else ""
-            found[name].append(f"{place}{within}{problem['detail']}".strip())
+            found[name].append(f"{place}{within}{spoken(problem['detail'])}".strip())
         else:
-            found[name] = problem["detail"]
+            found[name] = spoken(problem["detail"])
     return found

@@ -27,6 +27,7 @@ from controlplane.core.errors import FieldProblem, ValidationFailed
 from controlplane.portal.listing import page_of
 from controlplane.portal.money import currency_of
 from controlplane.portal.pages import act, once, page
+from controlplane.portal.spoken import problems_of
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.selectors import tenant_get
@@ -52,7 +53,7 @@ def tenant_credits(request: HttpRequest, principal: Principal, slug: str) -> Htt
     try:
         return once(request, principal, lambda: _grant(request, principal, tenant, values))
     except ValidationFailed as error:
-        errors = {problem["pointer"].strip("/"): problem["detail"] for problem in error.errors}
+        errors = problems_of(error)
         shown = {_FIELD_OF.get(name, name): detail for name, detail in errors.items()}
         return _credits(request, principal, tenant, values, shown, status=422)
 

@@ -15,6 +15,7 @@ from controlplane.accounts.selectors import customer_of_user
 from controlplane.core.errors import FreeholdError, NotFound, ValidationFailed
 from controlplane.portal import customer_pages
 from controlplane.portal.pages import failure
+from controlplane.portal.spoken import spoken
 from controlplane.portal.visitors import TITLES, CustomerPage, Visitor
 
 
@@ -39,7 +40,7 @@ def signed_in(view: CustomerPage) -> Callable[..., HttpResponse]:
             visitor = Visitor(team_id=who.team_id, tenant_id=who.tenant_id, places=places, email=who.email)
             response = safe(request, visitor, **kwargs)
         except ValidationFailed as error:
-            told = NotFound(_("There is no report for that."), hint=error.detail)
+            told = NotFound(_("There is no report for that."), hint=spoken(error.detail))
             response = failure(request, told, outside=who is not None)
         except FreeholdError as error:
             response = failure(request, error, outside=who is not None)

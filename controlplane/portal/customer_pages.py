@@ -136,7 +136,7 @@ def _invoice(visitor: Visitor, invoice_id: UUID) -> Invoice:
 
 
 def _row(invoice: Invoice, now: datetime) -> dict[str, Any]:
-    owed = invoice.state in (invoice_states.FINALIZED, invoice_states.UNCOLLECTIBLE)
+    owed = invoice.state in invoice_states.OWED
     due = amount_due(invoice) if owed else Decimal(0)
     return {
         "invoice": invoice,

@@ -16,6 +16,7 @@ from controlplane.core import clock
 from controlplane.core.errors import FreeholdError
 from controlplane.portal.access import issued_shown
 from controlplane.portal.pages import once_shown, page
+from controlplane.portal.spoken import refusal, spoken
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.selectors import tenant_get
@@ -42,7 +43,7 @@ def tenant_customers(request: HttpRequest, principal: Principal, slug: str) -> H
         )
 
     def refused(error: FreeholdError) -> HttpResponse:
-        told = error.errors[0]["detail"] if error.errors else f"{error.detail} {error.hint}".strip()
+        told = spoken(error.errors[0]["detail"]) if error.errors else refusal(error)
         return _customers(request, principal, tenant, email=email, error=told, status=error.status)
 
     here = reverse("portal:tenant-customers", args=[tenant.slug])

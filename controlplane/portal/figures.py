@@ -132,7 +132,8 @@ def _with_currency(amount: str, currency: str) -> str:
     amount = numeral(amount)
     if symbol and not _after():
         return f"{symbol}{amount}"
-    return f"{amount} {symbol or currency}"
+    # The space does not break: an amount and its currency stay on one line.
+    return f"{amount}\N{NO-BREAK SPACE}{symbol or currency}"
 
 
 def _after() -> bool:

@@ -12,6 +12,7 @@ from controlplane.accounts.invitations import invitation_accept, invitation_foll
 from controlplane.core import clock
 from controlplane.core.errors import Conflict, FreeholdError, NotFound, ValidationFailed
 from controlplane.portal.pages import failure
+from controlplane.portal.spoken import problems_of, refusal
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
@@ -39,10 +40,10 @@ def _joined(request: HttpRequest, token: str) -> HttpResponse:
     try:
         user = invitation_accept(token=token, name=name, password=password, now=clock.now())
     except ValidationFailed as error:
-        errors = {problem["pointer"].strip("/"): problem["detail"] for problem in error.errors}
+        errors = problems_of(error)
         return _form(request, token, errors, status=422)
     except Conflict as error:
-        return _form(request, token, {"": f"{error.detail} {error.hint}"}, status=409)
+        return _form(request, token, {"": refusal(error)}, status=409)
     login(request, user, backend=BACKEND)
     messages.success(request, gettext("You are on the team. The link is used up; from now on you sign in."))
     return HttpResponseRedirect(reverse("portal:home"))

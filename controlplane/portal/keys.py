@@ -19,6 +19,7 @@ from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, ValidationFailed
 from controlplane.portal.listing import page_of
 from controlplane.portal.pages import act, once_shown, page, show
+from controlplane.portal.spoken import problems_of, spoken
 from controlplane.tenants.rotation import runtime_key_ids, runtime_key_refuse
 from controlplane.tenants.selectors import tenants_visible
 
@@ -57,8 +58,8 @@ def keys(request: HttpRequest, principal: Principal) -> HttpResponse:
         )
 
     def refused(error: FreeholdError) -> HttpResponse:
-        errors = {problem["pointer"].strip("/"): problem["detail"] for problem in error.errors}
-        told = errors or {"name": error.detail}
+        errors = problems_of(error)
+        told = errors or {"name": spoken(error.detail)}
         return _keys(request, principal, {**values, "scopes": scopes}, told, status=error.status)
 
     made = once_shown(request, principal, back=reverse("portal:keys"), work=work, refused=refused)

@@ -96,8 +96,8 @@ def tenant_new(request: HttpRequest, principal: Principal) -> HttpResponse:
 def _demand_write(principal: Principal) -> None:
     if roles.TENANTS_WRITE not in principal.scopes:
         raise PermissionDenied(
-            "Onboarding a tenant needs the scope tenants:write.",
-            hint="Ask an owner of your team for the role operator.",
+            gettext("Onboarding a tenant needs the scope tenants:write."),
+            hint=gettext("Ask an owner of your team for the role operator."),
         )
 
 

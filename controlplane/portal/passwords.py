@@ -19,6 +19,7 @@ from controlplane.core.errors import ValidationFailed
 from controlplane.core.outbound.services import email_goes_out
 from controlplane.portal.pages import failure
 from controlplane.portal.presence import TooManyTries
+from controlplane.portal.spoken import spoken
 
 
 class AskForm(forms.Form):
@@ -60,7 +61,7 @@ class PasswordAsk(_Door, _AskView):
         try:
             password_reset_ask(email=address, now=clock.now())
         except ValidationFailed as error:
-            form.add_error("email", error.errors[0]["detail"])
+            form.add_error("email", spoken(error.errors[0]["detail"]))
             return self.form_invalid(form)
         return HttpResponseRedirect(str(self.success_url))
 

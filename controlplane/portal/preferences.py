@@ -21,7 +21,7 @@ from controlplane.accounts.preferences import (
 from controlplane.core import clock
 from controlplane.core.errors import ValidationFailed
 from controlplane.portal.pages import once, page, show
-from controlplane.portal.spoken import spoken
+from controlplane.portal.spoken import problems_of
 from controlplane.portal.viewer import ZONE_COOKIE
 
 #: Each in its own words: somebody who cannot read the page finds theirs.
@@ -46,7 +46,7 @@ def preferences(request: HttpRequest, principal: Principal) -> HttpResponse:
     try:
         return once(request, principal, work)
     except ValidationFailed as error:
-        errors = {problem["pointer"].strip("/"): spoken(problem["detail"]) for problem in error.errors}
+        errors = problems_of(error)
         return _preferences(request, principal, values, errors, status=error.status)
 
 

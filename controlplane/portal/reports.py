@@ -7,7 +7,9 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Prefetch, QuerySet
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, QuerySet
+from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -68,10 +70,13 @@ DONE: Final = {
 
 def reports_context(principal: Principal, tenant: Tenant | None, now: datetime) -> dict[str, Any]:
     """What the part _reports.html shows; links are a tenant's alone."""
-    newest = ReportDelivery.objects.order_by("-due_on")[:DELIVERIES_SHOWN]
-    schedules = _schedules(principal, tenant).prefetch_related(
-        Prefetch("deliveries", queryset=newest, to_attr="newest")
+    newest = (
+        ReportDelivery.objects.filter(schedule_id=OuterRef("pk"))
+        .order_by("-due_on")
+        .values(json=JSONObject(period="period", written_at="written_at", problem="problem"))
     )
+    # In the same query: a page that shows a whole report has none to spare.
+    schedules = _schedules(principal, tenant).annotate(newest=ArraySubquery(newest[:DELIVERIES_SHOWN]))
     links = (
         [] if tenant is None else report_links_of(tenant_id=tenant.id).order_by("-created_at")[:LINKS_SHOWN]
     )

@@ -21,7 +21,7 @@ from controlplane.accounts.selectors import saved_view_removable, saved_views_vi
 from controlplane.core import clock
 from controlplane.core.errors import Conflict, NotFound, ValidationFailed
 from controlplane.portal.pages import act, once, page, show
-from controlplane.portal.spoken import refusal, spoken
+from controlplane.portal.spoken import problems_of, refusal
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def saved_views(request: HttpRequest, principal: Principal) -> HttpResponse:
     try:
         return once(request, principal, work)
     except (ValidationFailed, Conflict) as error:
-        errors = {problem["pointer"].strip("/"): spoken(problem["detail"]) for problem in error.errors}
+        errors = problems_of(error)
         return _page(
             request,
             principal,

@@ -16,6 +16,7 @@ from controlplane.portal.details import details_errors, details_read, details_se
 from controlplane.portal.key_roles import key_role_of, key_roles
 from controlplane.portal.pages import act, once, once_shown, page
 from controlplane.portal.presence import presence_demand, presence_is_recent
+from controlplane.portal.spoken import spoken
 from controlplane.portal.tenants import tenant_frame
 from controlplane.tenants import states
 from controlplane.tenants.models import Tenant
@@ -171,7 +172,7 @@ def tenant_remove(request: HttpRequest, principal: Principal, slug: str) -> Http
     try:
         presence_demand(request)
     except ValidationFailed as error:
-        wrong = error.errors[0]["detail"]
+        wrong = spoken(error.errors[0]["detail"])
         return _settings(request, principal, tenant, password_error=wrong, status=error.status)
 
     def work() -> str:

@@ -18,6 +18,7 @@ from controlplane.core import clock
 from controlplane.core.errors import FreeholdError, NotFound, ValidationFailed
 from controlplane.portal import customer_pages
 from controlplane.portal.pages import failure
+from controlplane.portal.spoken import spoken
 from controlplane.portal.visitors import CustomerPage, Visitor, visitor_require
 
 log = structlog.get_logger()
@@ -47,7 +48,9 @@ def shared(page: str, view: CustomerPage) -> Callable[..., HttpResponse]:
             visitor_require(visitor, page)
             response = view(request, visitor, **kwargs)
         except ValidationFailed as error:
-            response = failure(request, NotFound(gettext("There is no report for that."), hint=error.detail))
+            response = failure(
+                request, NotFound(gettext("There is no report for that."), hint=spoken(error.detail))
+            )
         except FreeholdError as error:
             response = failure(request, error)
             if isinstance(error, TooMany):

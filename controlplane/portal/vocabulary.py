@@ -21,11 +21,11 @@ FURTHER: Final = (
     "state", "step", "resource", "diagnostic", "summary", "message",
     "approve", "reject", "cancel", "retry", "approved", "rejected", "canceled", "retried", "automatic",
     "base fee", "usage", "recurring", "one time", "fixed", "minimum", "commitment", "discount", "credit", "addon",
-    "month", "name", "slug", "model", "plan", "target", "region", "contact email", "manual", "final", "scheduled",
-    "email", "webhook", "sent", "delivered", "queued", "dead", "tenant", "operation", "invoice", "budget",
+    "month", "months", "name", "slug", "model", "plan", "target", "region", "contact email", "manual", "final",
+    "scheduled", "email", "webhook", "sent", "delivered", "queued", "dead", "tenant", "operation", "invoice", "budget",
     "api key", "user", "member", "invitation", "team", "snapshot", "report link", "report schedule", "rate card",
     "auditor", "developer",
-    "revoked", "valid", "portal", "key", "installation",
+    "saved view", "revoked", "valid", "portal", "key", "installation",
 )  # fmt: skip
 
 

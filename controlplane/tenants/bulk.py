@@ -19,12 +19,13 @@ from controlplane.core.audit import audit_record
 from controlplane.core.errors import Conflict, FreeholdError, NotFound, ValidationFailed
 from controlplane.operations import states as operation_states
 from controlplane.tenants import states
+from controlplane.tenants.acceptance import tenant_accepts
 from controlplane.tenants.locks import bulk_outcome_lock
 from controlplane.tenants.models import BulkOutcome, BulkRequest, Tenant
 from controlplane.tenants.plan_changes import PlanChange, plan_changes_foresee, plan_known
 from controlplane.tenants.releases import release_demand
 from controlplane.tenants.selectors import tenant_etag, tenants_visible
-from controlplane.tenants.services import tenant_accepts, tenant_operate, tenant_update
+from controlplane.tenants.services import tenant_operate, tenant_update
 from controlplane.tenants.validation import tenant_check
 
 MOST: Final = 100

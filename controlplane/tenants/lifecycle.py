@@ -9,12 +9,13 @@ from django.conf import settings
 from contracts.snapshot import DataJob
 from contracts.stack import StackOutputs, StackSecrets, StackSpec
 from controlplane.core import clock
-from controlplane.core.errors import Conflict, FreeholdError
+from controlplane.core.errors import FreeholdError
 from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation, OperationEvent
 from controlplane.operations.selectors import stack_of
 from controlplane.operations.subject import Verification
 from controlplane.tenants import states
+from controlplane.tenants.acceptance import protection_check
 from controlplane.tenants.component_health import endpoints_of, health_forget, looks_settle
 from controlplane.tenants.health import runtime_probe, runtime_probe_until
 from controlplane.tenants.leaks import Leak, Scan, leaks_find, restless_find
@@ -23,7 +24,9 @@ from controlplane.tenants.pricing import agreement_finish, agreement_follow
 from controlplane.tenants.probing import looks_take
 from controlplane.tenants.rotation import credentials_read, credentials_settle
 from controlplane.tenants.runtime_secrets import storage_keys_text, webhook_secrets_text
+from controlplane.tenants.services import tenant_credentials_forget
 from controlplane.tenants.snapshots.jobs import data_job_build
+from controlplane.tenants.snapshots.requests import restore_after_provision
 from controlplane.tenants.snapshots.services import snapshot_complete, snapshots_follow
 from controlplane.tenants.stack_spec import stack_spec_of
 from controlplane.tenants.token_keys import token_jwks
@@ -125,13 +128,9 @@ class TenantSubject:
             # Nobody looks at it any more, and what nobody sees is unknown, not ill.
             health_forget(tenant_id=current.pk, now=now)
         if operation.kind == "provision" and following == states.ACTIVE:
-            from controlplane.tenants.snapshots.requests import restore_after_provision
-
             restore_after_provision(tenant=current, actor=operation.requested_by, now=now)
         if following == states.DEPROVISIONED:
             agreement_finish(current, actor="executor", now=now)
-            from controlplane.tenants.services import tenant_credentials_forget
-
             tenant_credentials_forget(tenant=current, actor="executor", now=now)
 
 
@@ -147,16 +146,6 @@ def stack_secrets_of(tenant: Tenant) -> StackSecrets:
         runtime_webhook_secret=webhook_secrets_text(sealed),
         password_seed=sealed.get("password_seed"),
     )
-
-
-def protection_check(tenant: Tenant) -> None:
-    """Raises Conflict while the tenant is protected against deletion."""
-    if tenant.deletion_protection:
-        raise Conflict(
-            f"{tenant.slug} is protected against deletion.",
-            code="deletion_protected",
-            hint=f'Lift it first: PATCH /api/v1/tenants/{tenant.slug} {{"deletion_protection": false}}.',
-        )
 
 
 def _halfway(operation: Operation) -> bool:

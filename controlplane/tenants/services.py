@@ -19,8 +19,8 @@ from controlplane.operations import states as operation_states
 from controlplane.operations.models import Operation
 from controlplane.operations.services import operation_cancel, operation_create
 from controlplane.tenants import states
+from controlplane.tenants.acceptance import protection_check, tenant_accepts
 from controlplane.tenants.approval import approval_rule
-from controlplane.tenants.lifecycle import protection_check
 from controlplane.tenants.locks import tenant_and_operations_lock
 from controlplane.tenants.models import Tenant
 from controlplane.tenants.overrides import overrides_check, place_keep
@@ -389,31 +389,6 @@ def _operation(
         approval_cost_increase=plans()[tenant.plan].approval_cost_increase,
         now=now,
     )
-
-
-#: (lifecycle, refused kind) -> what to do instead.
-_WAY_ON = {
-    (states.SUSPENDED, operation_states.SUSPEND): "It rests already.",
-    (
-        states.SUSPENDED,
-        operation_states.ROTATE_CREDENTIALS,
-    ): "Resume it first: its runtime takes the new ones.",
-    (states.ACTIVE, operation_states.RESUME): "It runs already. A suspend that still waits can be canceled.",
-}
-
-
-def tenant_accepts(tenant: Tenant, kind: str) -> None:
-    """Raises Conflict (`tenant_state`) when its lifecycle does not allow an operation of that kind now."""
-    if tenant.lifecycle not in states.ACCEPTS[kind]:
-        allowed = ", ".join(sorted(states.ACCEPTS[kind]))
-        raise Conflict(
-            f"{tenant.slug} is {tenant.lifecycle}; {kind} needs it to be {allowed}.",
-            code="tenant_state",
-            hint=_WAY_ON.get(
-                (tenant.lifecycle, kind), "Wait for its running operation, or retry or cancel it."
-            ),
-            extra={"lifecycle": tenant.lifecycle},
-        )
 
 
 def _slug_taken(slug: str) -> Conflict:

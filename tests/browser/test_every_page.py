@@ -1,8 +1,10 @@
-"""Every page there is, found by following links: axe has no finding, and the browser refuses nothing of it.
+"""Every page there is, found by following links, in both languages and both themes: axe has no finding, nothing is
+wider than the narrowest phone, and the browser refuses nothing of it.
 
 That the content security policy was kept is asserted by the fixture `visit`: a refusal is a complaint of the console.
 """
 
+import re
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -11,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from django.urls import resolve
 from django.urls.exceptions import Resolver404
+from django.utils.translation import gettext, override
 from playwright.sync_api import Page
 
 from controlplane.accounts.invitations import invitation_accept
@@ -41,6 +44,15 @@ RUN = "/tenants/acme/runs/00000000-0000-7000-8000-000000000000/00000000-0000-700
 CUSTOMER = {"email": "carla@acme.example", "role": "customer", "tenants": ["acme"]}
 #: What all findings of axe are about; the default leaves its experimental rules out.
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+#: What of that a theme can change. A page is loaded once, and looked at for these in its other theme.
+OF_THEMES = ["color-contrast", "link-in-text-block"]
+#: What of that a narrow window can change.
+OF_WIDTHS = ["target-size", "scrollable-region-focusable"]
+WIDTHS = (375, 320)
+#: What is wider than the window without lying in something that scrolls.
+TOO_WIDE = """() => document.documentElement.scrollWidth > document.documentElement.clientWidth
+  ? `${document.documentElement.scrollWidth} of ${document.documentElement.clientWidth}` : ''"""
+LONG = "Internationale Gesellschaft für angewandte Agentenforschung"
 LINKS = "() => [...document.querySelectorAll('a[href]')].map((link) => link.href)"
 
 
@@ -53,7 +65,7 @@ def lived_in(owner: Person) -> datetime:
     stories.invoiced(tenant)
     stories.failed(owner.principal, "hooli", now)
     stories.awaiting_approval(owner.principal, "initech", now)
-    stories.request(owner.principal, "umbrella", now)
+    stories.request(owner.principal, "umbrella", now, name=LONG)
     return now
 
 
@@ -85,23 +97,51 @@ def crawl(here: Visit, page: Page, *, starts: list[str], each: object = None) ->
     return found
 
 
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_has_a_finding(visit: OpenVisit, owner: Person, lived_in: datetime, scheme: str) -> None:
-    here = visit(color_scheme=scheme)
-    page = here.sign_in(owner)
-    axe = Axe()
-    findings: dict[str, list[str]] = {}
+class Looker:
+    """Looks at pages as they stand, wide and narrow, light and dark."""
 
-    def look(name: str, page: Page = page) -> None:
-        answer = axe.run(page, options={"runOnly": TAGS})
-        wrong = [
+    def __init__(self) -> None:
+        self._axe = Axe()
+        self.findings: dict[str, list[str]] = {}
+
+    def look(self, name: str, page: Page) -> None:
+        wrong = self._run(page, {"runOnly": TAGS})
+        page.emulate_media(color_scheme="dark")
+        wrong += self._run(page, {"runOnly": {"type": "rule", "values": OF_THEMES}})
+        page.emulate_media(color_scheme="light")
+        wide = page.viewport_size
+        assert wide is not None
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            if found := page.evaluate(TOO_WIDE):
+                wrong.append(f"wider than the window: {found}")
+        wrong += self._run(page, {"runOnly": {"type": "rule", "values": OF_WIDTHS}})
+        page.set_viewport_size(wide)
+        if wrong:
+            self.findings[name] = wrong
+
+    def _run(self, page: Page, options: dict[str, object]) -> list[str]:
+        return [
             f"{rule['id']}: {node['target']} {node['failureSummary']}"
-            for rule in answer.response["violations"]
+            for rule in self._axe.run(page, options=options).response["violations"]
             for node in rule["nodes"]
         ]
-        if wrong:
-            findings[name] = wrong
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_no_page_has_a_finding(visit: OpenVisit, owner: Person, lived_in: datetime, language: str) -> None:
+    here = visit(color_scheme="light")
+    page = here.sign_in(owner)
+    here.context.add_cookies([{"name": "django_language", "value": language, "url": here.address}])
+    looker = Looker()
+
+    def _(text: str) -> str:
+        with override(language):
+            return gettext(text)
+
+    def look(name: str, page: Page = page) -> None:
+        looker.look(name, page)
 
     draft = owner.api().post("/invoices", {"tenant": "acme", "period": f"{lived_in:%Y-%m}"})
     assert draft.status_code == 201, draft.content
@@ -122,21 +162,21 @@ def test_no_page_has_a_finding(visit: OpenVisit, owner: Person, lived_in: dateti
     found = crawl(here, page, starts=[*starts, f"/invoices/{draft.json()['id']}/"], each=look)
 
     page.goto(f"{here.address}/tenants/new/?name=Newco&slug=newco")
-    page.get_by_role("button", name="Review resources and cost").click()
-    page.get_by_role("heading", name="Review Newco").wait_for()
+    page.get_by_role("button", name=_("Review resources and cost")).click()
+    page.get_by_role("heading", name="Newco").wait_for()
     look("tenant-review")
 
     page.goto(f"{here.address}/tenants/?lifecycle=active")
-    page.get_by_role("link", name="Save this view").click()
+    page.get_by_role("link", name=_("Save this view")).click()
     look("saved-view")
     page.goto(f"{here.address}/tenants/")
-    page.get_by_label("Choose Acme Corporation").check()
-    page.get_by_label("With selected").select_option("refresh")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_label(_("Choose %(name)s") % {"name": "Acme Corporation"}).check()
+    page.get_by_label(_("With selected")).select_option("refresh")
+    page.get_by_role("button", name=_("Go on")).click()
     look("tenants-bulk")
-    page.get_by_role("button", name="Refresh the state").click()
-    page.get_by_role("heading", name="Refresh the state").wait_for()
-    page.get_by_text("Asked by").wait_for()
+    page.get_by_role("button", name=_("Refresh the state")).click()
+    page.get_by_role("heading", name=_("Refresh the state")).wait_for()
+    page.wait_for_url(re.compile(r"/bulk/tenants/[0-9a-f-]+/$"))
     look("tenants-bulk-outcome")
     page.keyboard.press("Control+k")
     page.locator("#palette-hits [role=option]").first.wait_for()
@@ -149,14 +189,20 @@ def test_no_page_has_a_finding(visit: OpenVisit, owner: Person, lived_in: dateti
     # A tenant's own people have a portal of their own.
     token = owner.api().post("/invitations", CUSTOMER).json()["url"].split("/")[-2]
     carla = invitation_accept(token=token, name="Carla", password=PASSWORD, now=clock.now())
-    client, there = Client(), visit(color_scheme=scheme)
+    client, there = Client(), visit(color_scheme="light")
     client.force_login(carla)
     session = client.cookies["sessionid"].value
-    there.context.add_cookies([{"name": "sessionid", "value": session, "url": there.address}])
+    there.context.add_cookies(
+        [
+            {"name": "sessionid", "value": session, "url": there.address},
+            {"name": "django_language", "value": language, "url": there.address},
+        ]
+    )
     inside = there.open("/")
     found |= crawl(there, inside, starts=["/customer/usage/"], each=lambda name: look(name, inside))
 
     pages = {pattern.name for pattern in urlpatterns} - NO_PAGES
-    assert findings == {}
+    told = "\n".join(f"{name}: {wrong}" for name, wrong in looker.findings.items())
+    assert looker.findings == {}, told
     of_forms = {"tenant-review", "tenants-bulk", "tenants-bulk-outcome"}
     assert {*found, *of_forms} == pages, "each page is linked from another one, or comes of a form"

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from controlplane.core import clock
 from tests.browser.conftest import OpenVisit, Visit
+from tests.browser.test_every_page import TOO_WIDE
 from tests.portal import stories
 from tests.support.people import Person
 
@@ -30,9 +31,6 @@ PATHS = (
     "/tenants/acme/",
     *(f"/tenants/acme/{tab}/" for tab in ("settings", "snapshots", "credits", "cost", "usage", "billing")),
 )
-#: What is wider than the window without lying in something that scrolls.
-TOO_WIDE = """() => document.documentElement.scrollWidth > document.documentElement.clientWidth
-  ? `${document.documentElement.scrollWidth} of ${document.documentElement.clientWidth}` : ''"""
 
 
 @pytest.fixture

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from controlplane.accounts import roles
+from controlplane.accounts.invitations import invitation_accept, invitation_create
+from controlplane.accounts.models import User
 from controlplane.core import clock
 from controlplane.operations.models import Operation
 from controlplane.tenants.models import Tenant
 from tests.portal import stories
-from tests.support.people import Person
+from tests.support.people import PASSWORD, Person
 
 
 class Page(HTMLParser):
@@ -95,6 +98,16 @@ def active(owner: Person) -> tuple[Tenant, Operation]:
         later,
     )
     return tenant, operation
+
+
+@pytest.fixture
+def customer(owner: Person, active: tuple[Tenant, Operation]) -> User:
+    """Carla, of the tenant `acme` itself: she came by an invitation."""
+    _, token = invitation_create(
+        principal=owner.principal, email="carla@acme.example", role=roles.CUSTOMER, tenant_ids=[active[0].pk],
+        secret="s" * 43, now=clock.now(),
+    )  # fmt: skip
+    return invitation_accept(token=token, name="Carla", password=PASSWORD, now=clock.now())
 
 
 @pytest.fixture

@@ -10,8 +10,6 @@ import yaml
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from controlplane.accounts import roles
-from controlplane.accounts.invitations import invitation_accept, invitation_create
 from controlplane.accounts.models import Invitation, Membership, User
 from controlplane.accounts.selectors import customer_of_user, principal_of_user
 from controlplane.api.models import IdempotencyRecord
@@ -44,15 +42,6 @@ VALUES = {
     "suffix": "pdf",
     "meter": "agent_runs",
 }
-
-
-@pytest.fixture
-def customer(owner: Person, active: Active) -> User:
-    _, token = invitation_create(
-        principal=owner.principal, email="carla@acme.example", role=roles.CUSTOMER, tenant_ids=[active[0].pk],
-        secret="s" * 43, now=clock.now(),
-    )  # fmt: skip
-    return invitation_accept(token=token, name="Carla", password=PASSWORD, now=clock.now())
 
 
 @pytest.fixture

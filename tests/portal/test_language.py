@@ -173,6 +173,10 @@ NAMES = re.compile(
     r"(freehold-|local:|pulumi:|executor:)\S+|"
     r"\b[a-z-]+ \((freehold|local|pulumi):[\w:]+\)|\b[A-Z]{3}\b|"
     r"max connections|max memory mb|\d+ not_found|\b(expires at|tenant ids?|requires approval|api key)\b|"
+    # Languages are named in themselves, and allauth has a catalogue of its own.
+    r"English|Deutsch|The email address and/or password you specified are not correct|"
+    # Zones, as the machine names them.
+    r"\b(Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific)/[\w/+-]+|"
     r"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b"
 )
 #: The tooltip of a badge keeps the words of the API.
@@ -246,12 +250,15 @@ def test_files_and_the_api_stay_english(
     owner: Person, browse: Browse, active: tuple[Tenant, Operation]
 ) -> None:
     client = browse(owner)
-    for path in ("/tenants/export/", "/audit/export/"):
-        texts = []
+    # Programs read the columns of a file: a spreadsheet's formulas or an import would break with the language.
+    for path in ("/tenants/tenants.csv", "/audit/export.csv", "/margin/margin.csv"):
+        heads = []
         for each in (ENGLISH, GERMAN):
             answer: Any = client.get(path, headers=each)
-            texts.append(answer.headers["Content-Type"])
-        assert texts[0] == texts[1]
+            assert answer.status_code == 200
+            body = b"".join(answer)
+            heads.append((answer.headers["Content-Type"], body.decode().splitlines()[0]))
+        assert heads[0] == heads[1], path
     refused = owner.api().get("/tenants/nobody", headers=GERMAN)
     assert refused.json()["title"] == "Not found"
 
@@ -285,8 +292,8 @@ def test_refusals_speak_german(owner: Person, browse: Browse) -> None:
 def test_figures_read_by_language() -> None:
     now = clock.now()
     with override("de"):
-        assert money_text("1234.5") == "1.234,50 $"
-        assert money_text("-1234.5", "CHF") == "-1.234,50 CHF"
+        assert money_text("1234.5") == "1.234,50\N{NO-BREAK SPACE}$"
+        assert money_text("-1234.5", "CHF") == "-1.234,50\N{NO-BREAK SPACE}CHF"
         assert quantity_text("1234567.500000") == "1.234.567,5"
         assert relative_text(now - timedelta(minutes=5), now) == "vor 5 min"
         assert relative_text(now - timedelta(days=1), now) == "vor 1 Tag"

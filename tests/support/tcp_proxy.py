@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from tests.support.relay import listening, relayed
+
 #: With this, closing sends a reset: the other end sees a lost connection and not an end.
 _AT_ONCE = struct.pack("ii", 1, 0)
 
@@ -17,8 +19,8 @@ _AT_ONCE = struct.pack("ii", 1, 0)
 class TcpProxy:
     """`cut` ends every connection there is; new ones are passed on."""
 
-    port: int
     upstream: int
+    port: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: set[socket.socket] = field(default_factory=set)
 
@@ -41,38 +43,17 @@ class TcpProxy:
         with suppress(OSError), inner, socket.create_connection(("127.0.0.1", self.upstream)) as outer:
             with self._lock:
                 self._open |= {inner, outer}
-            back = threading.Thread(target=_copied, args=(outer, inner), daemon=True)
-            back.start()
-            _copied(inner, outer)
-            back.join()
+            relayed(inner, outer)
             with self._lock:
                 self._open -= {inner, outer}
-
-
-def _copied(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    for each in (source, target):
-        with suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
 def tcp_proxy(upstream: int) -> Iterator[TcpProxy]:
     """Listens on loopback until the end of the block; `upstream` is a port that need not answer all the time."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    proxy = TcpProxy(listener.getsockname()[1], upstream)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                inner, _ = listener.accept()
-                threading.Thread(target=proxy.serve, args=(inner,), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
+    proxy = TcpProxy(upstream)
     try:
-        yield proxy
+        with listening(proxy.serve) as proxy.port:
+            yield proxy
     finally:
-        listener.close()
         proxy.cut()

@@ -6,7 +6,6 @@ import datetime
 import socket
 import ssl
 import struct
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.support.relay import listening, relayed
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
@@ -58,23 +59,13 @@ def _authority(folder: Path, host: str) -> tuple[Path, Path]:
     return ca_file, server_file
 
 
-def _copied(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    for each in (source, target):
-        with suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
-
-
 @contextmanager
 def tls_proxy(folder: Path, upstream: int, *, host: str = "localhost") -> Iterator[TlsProxy]:
     """Listens on loopback for `host` until the end of the block; `upstream` is the server's port."""
     ca_file, server_file = _authority(folder, host)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server_file)
-    listener = socket.create_server(("127.0.0.1", 0))
-    proxy = TlsProxy(listener.getsockname()[1], ca_file)
+    proxy = TlsProxy(0, ca_file)
 
     def serve(raw: socket.socket) -> None:
         with suppress(OSError), raw:
@@ -86,19 +77,7 @@ def tls_proxy(folder: Path, upstream: int, *, host: str = "localhost") -> Iterat
                 context.wrap_socket(raw, server_side=True) as inner,
                 socket.create_connection(("127.0.0.1", upstream)) as outer,
             ):
-                back = threading.Thread(target=_copied, args=(outer, inner), daemon=True)
-                back.start()
-                _copied(inner, outer)
-                back.join(5)
+                relayed(inner, outer)
 
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                raw, _ = listener.accept()
-                threading.Thread(target=serve, args=(raw,), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
+    with listening(serve) as proxy.port:
         yield proxy
-    finally:
-        listener.close()

@@ -1,6 +1,6 @@
 """Tags and filters of the portal's templates. They show; they decide nothing."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -213,9 +213,18 @@ def said(text: str) -> str:
 @register.filter
 def units(unit: str, number: object = None) -> str:
     """`token` as `tokens`, unless there is one of them."""
-    if number in (1, "1"):
+    if not unit or (number is not None and figures.quantity_text(number) == "1"):
         return words.word_text(unit)
     return pgettext("word", f"{unit.replace('_', ' ')}s")
+
+
+@register.filter
+def month(period: str) -> str:
+    """`2026-11` as `Nov 2026`; what is no month stays as it is."""
+    try:
+        return figures.month_text(date.fromisoformat(f"{period}-01"))
+    except ValueError:
+        return period
 
 
 @register.filter

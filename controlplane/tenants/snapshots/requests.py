@@ -12,10 +12,10 @@ from controlplane.operations import states as operation_states
 from controlplane.operations.binding import APPROVE_NEVER
 from controlplane.operations.models import Operation
 from controlplane.operations.services import operation_create
+from controlplane.tenants.acceptance import tenant_accepts
 from controlplane.tenants.approval import approval_rule
 from controlplane.tenants.models import Snapshot, Tenant
 from controlplane.tenants.plans import plans
-from controlplane.tenants.services import tenant_accepts
 from controlplane.tenants.snapshots import states
 from controlplane.tenants.snapshots.selectors import snapshot_get, snapshot_newest
 from controlplane.tenants.snapshots.services import snapshot_create, snapshot_hold

@@ -134,6 +134,20 @@ for (const form of document.querySelectorAll("form[data-confirm]")) {
   check();
 }
 
+// What scrolls sideways on a narrow screen can be scrolled by keyboard, and is no stop where it fits.
+const sideways = new ResizeObserver((changes) => {
+  for (const { target } of changes) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+function watchSideways() {
+  sideways.disconnect();
+  for (const part of document.querySelectorAll(".table-scroll")) sideways.observe(part);
+}
+watchSideways();
+document.addEventListener("htmx:afterSettle", watchSideways);
+
 document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 
 const loadedAt = performance.now();
