@@ -83,7 +83,8 @@ def test_a_name_without_a_space_fits_a_phone(visit: OpenVisit, owner: Person, wi
     here = visit(viewport={"width": width, "height": 640})
     page = here.sign_in(owner)
 
-    for path in ("/", "/tenants/", "/tenants/acme/", "/tenants/acme/usage/", "/search/?q=donau"):
+    tabs = ("", "usage/", "budgets/", "customers/")
+    for path in ("/", "/tenants/", "/search/?q=donau", *(f"/tenants/acme/{tab}" for tab in tabs)):
         page.goto(here.address + path)
         assert page.evaluate("document.documentElement.scrollWidth") == width, path
     # The bar at the bottom shows all of its buttons.
