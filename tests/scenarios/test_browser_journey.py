@@ -72,7 +72,7 @@ def test_from_sign_in_to_the_first_bill(freehold: RunningFreehold, page: Page) -
     page.wait_for_timeout(2_500)  # the promise: an event is visible in less than two seconds
     page.reload()
     expect(page.locator("main")).to_contain_text("Agent runs", ignore_case=True)
-    expect(page.locator("main svg").first).to_be_visible()
+    expect(page.locator("main .chart svg").first).to_be_visible()
     page.goto(f"{up['portal_url']}tenants/umbrella-health/billing/")
     expect(page.locator("main")).to_contain_text("Base fee", ignore_case=True)
 

@@ -7,6 +7,7 @@ import secrets as token_source
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -51,6 +52,7 @@ def reads(freehold: RunningFreehold) -> Iterator[tuple[str, httpx.Response]]:
         "operation_id": [row["id"] for row in operations],
         "api_key_id": [keys[0]["id"]],
         "snapshot_id": [row["id"] for row in snapshots],
+        "preview_id": [planned(freehold)],
         **billed(freehold),
     }
     yield from leaks.api_reads(freehold.up["api_url"], freehold.up["api_key"], values)
@@ -60,6 +62,18 @@ def reads(freehold: RunningFreehold) -> Iterator[tuple[str, httpx.Response]]:
     for path in ("ready", "info", "metrics", "live"):
         yield f"runtime {path}", httpx.get(f"{freehold.up['tenant']['runtime_url']}/{path}", timeout=10)
     yield "refused", freehold.call("GET", "/tenants", key=freehold.up["api_key"] + "x")
+
+
+def planned(freehold: RunningFreehold) -> str:
+    """The id of a planned tenant that does not exist."""
+    wanted = {"slug": "only-planned", "name": "Only Planned", "plan": "starter", "target": "local"}
+    preview = freehold.call("POST", "/tenant-previews", wanted).json()
+    deadline = time.monotonic() + 60
+    while preview["state"] == "waiting" and time.monotonic() < deadline:
+        time.sleep(0.2)
+        preview = freehold.call("GET", f"/tenant-previews/{preview['id']}").json()
+    assert preview["state"] == "planned", preview
+    return str(preview["id"])
 
 
 def billed(freehold: RunningFreehold) -> dict[str, list[str]]:
