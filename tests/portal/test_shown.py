@@ -168,7 +168,9 @@ def test_what_stays_the_same_comes_last_and_is_no_news() -> None:
 
 
 @pytest.mark.parametrize(
-    ("currency", "text"), [("EUR", "€1,234.50"), ("JPY", "1,234 JPY"), ("KWD", "1,234.500 KWD")]
+    ("currency", "text"),
+    # An amount is not broken off from its currency at the end of a line.
+    [("EUR", "€1,234.50"), ("JPY", "1,234\N{NO-BREAK SPACE}JPY"), ("KWD", "1,234.500\N{NO-BREAK SPACE}KWD")],
 )
 def test_money_has_the_places_of_its_currency(currency: str, text: str) -> None:
     assert figures.money_text("1234" if currency == "JPY" else "1234.5", currency) == text
