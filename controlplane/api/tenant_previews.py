@@ -1,11 +1,9 @@
 """/api/v1/tenant-previews: what a tenant's stack would be and cost, before anything of it exists."""
 
-from typing import Any
 from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_serializer
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,7 +12,7 @@ from controlplane.api.base import Api
 from controlplane.api.document import IDEMPOTENT, documented, in_path, location
 from controlplane.api.idempotency import Answer
 from controlplane.api.plan_shapes import TenantPreviewShape
-from controlplane.api.tenants import EXAMPLE, LabelsField, SlugField
+from controlplane.api.tenants import EXAMPLE, TenantWanted
 from controlplane.core import clock
 from controlplane.tenants.drafts import draft_plan_get, draft_plan_request, draft_representation
 
@@ -25,15 +23,8 @@ class TenantPreviewsApi(Api):
     scopes = {"POST": roles.TENANTS_WRITE}
 
     @extend_schema_serializer(component_name="TenantPreviewRequest")
-    class InputSerializer(serializers.Serializer[Any]):
-        slug = SlugField(max_length=200, trim_whitespace=False)
-        name = serializers.CharField(max_length=200)
-        plan = serializers.CharField(max_length=40)
-        target = serializers.CharField(max_length=40)
-        region = serializers.CharField(max_length=40, required=False, allow_null=True)
-        contact_email = serializers.CharField(max_length=254, required=False, allow_blank=True)
-        labels = LabelsField(required=False)
-        overrides = serializers.DictField(required=False)
+    class InputSerializer(TenantWanted):
+        pass
 
     @documented(
         "tenant_previews_create",

@@ -59,21 +59,25 @@ def operation_answer(operation: Operation, *, tenant: Tenant | None = None) -> A
     return Answer(202, body, {"Location": f"/api/v1/operations/{operation.id}"})
 
 
+# What says which stack a tenant is to have. No docstring: it would stand in the API's document.
+class TenantWanted(serializers.Serializer[Any]):
+    slug = SlugField(max_length=200, trim_whitespace=False)
+    name = serializers.CharField(max_length=200)
+    plan = serializers.CharField(max_length=40)
+    target = serializers.CharField(max_length=40)
+    region = serializers.CharField(max_length=40, required=False, allow_null=True)
+    contact_email = serializers.CharField(max_length=254, required=False, allow_blank=True)
+    labels = LabelsField(required=False)
+    overrides = serializers.DictField(required=False)
+
+
 class TenantsApi(Api):
     """List and create."""
 
     scopes = {"GET": roles.TENANTS_READ, "POST": roles.TENANTS_WRITE}
 
     @extend_schema_serializer(component_name="TenantRequest")
-    class InputSerializer(serializers.Serializer[Any]):
-        slug = SlugField(max_length=200, trim_whitespace=False)
-        name = serializers.CharField(max_length=200)
-        plan = serializers.CharField(max_length=40)
-        target = serializers.CharField(max_length=40)
-        region = serializers.CharField(max_length=40, required=False, allow_null=True)
-        contact_email = serializers.CharField(max_length=254, required=False, allow_blank=True)
-        labels = LabelsField(required=False)
-        overrides = serializers.DictField(required=False)
+    class InputSerializer(TenantWanted):
         requires_approval = serializers.BooleanField(required=False)
         restore_from = serializers.UUIDField(
             required=False, help_text="a snapshot whose data the tenant gets once it is active"
