@@ -84,8 +84,9 @@ _HELD = ", ".join(
 )
 _REVENUE = "-({})".format(" + ".join(f"in_{account}" for account in accounts.REVENUE_ACCOUNTS))
 _COST = " + ".join(f"in_{kind}" for kind in _KINDS)
-_AMOUNTS = ", ".join(("revenue", "not_invoiced", *_KINDS, "idle_cost"))
-_SUMS = ", ".join(f"sum({name})" for name in ("revenue", "not_invoiced", *_KINDS, "idle_cost"))
+_SHOWN: Final = ("revenue", "not_invoiced", *_KINDS, "idle_cost")
+_AMOUNTS = ", ".join(_SHOWN)
+_SUMS = ", ".join(f"sum({name})" for name in _SHOWN)
 # Written by hand: the ORM has no join to a list of books, and two passes over thousands of them take twice as long.
 # Idle cost is divided last, once, as to be exact.
 _LINES = """

@@ -5,31 +5,28 @@ What was posted before is added once. The lock keeps entries out meanwhile, so t
 
 from django.db import migrations, models
 
-KEEP = """
+# In one order everywhere, so that two writers cannot wait for each other.
+ADD = """
+INSERT INTO billing_monthbalance AS kept (month, tenant_id, currency, account, amount, priced, priced_gpu)
+SELECT date_trunc('month', t.service_start, 'UTC') AS month, t.tenant_id, t.currency, e.account, sum(e.amount),
+       coalesce(sum(e.amount) FILTER (WHERE estimated), 0),
+       coalesce(sum((t.data ->> 'gpu')::numeric) FILTER (WHERE estimated), 0)
+FROM {entries} e JOIN billing_journaltransaction t ON t.id = e.transaction_id,
+     LATERAL (SELECT t.kind = 'cost_estimate' AND e.account = 'cost_infrastructure_estimated' AS estimated) AS s
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+ON CONFLICT (month, tenant_id, currency, account) DO UPDATE
+SET amount = kept.amount + EXCLUDED.amount, priced = kept.priced + EXCLUDED.priced,
+    priced_gpu = kept.priced_gpu + EXCLUDED.priced_gpu;
+"""
+KEEP = f"""
 CREATE FUNCTION billing_month_balance_keep() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- In one order everywhere, so that two writers cannot wait for each other.
-    INSERT INTO billing_monthbalance AS kept (month, tenant_id, currency, account, amount, priced, priced_gpu)
-    SELECT date_trunc('month', t.service_start, 'UTC') AS month, t.tenant_id, t.currency, e.account, sum(e.amount),
-           coalesce(sum(e.amount) FILTER (WHERE estimated), 0),
-           coalesce(sum((t.data ->> 'gpu')::numeric) FILTER (WHERE estimated), 0)
-    FROM fresh e JOIN billing_journaltransaction t ON t.id = e.transaction_id,
-         LATERAL (SELECT t.kind = 'cost_estimate' AND e.account = 'cost_infrastructure_estimated' AS estimated) AS s
-    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
-    ON CONFLICT (month, tenant_id, currency, account) DO UPDATE
-    SET amount = kept.amount + EXCLUDED.amount, priced = kept.priced + EXCLUDED.priced,
-        priced_gpu = kept.priced_gpu + EXCLUDED.priced_gpu;
+    {ADD.format(entries="fresh")}
     RETURN NULL;
 END
 $$;
 LOCK TABLE billing_journalentry IN SHARE ROW EXCLUSIVE MODE;
-INSERT INTO billing_monthbalance (month, tenant_id, currency, account, amount, priced, priced_gpu)
-SELECT date_trunc('month', t.service_start, 'UTC'), t.tenant_id, t.currency, e.account, sum(e.amount),
-       coalesce(sum(e.amount) FILTER (WHERE estimated), 0),
-       coalesce(sum((t.data ->> 'gpu')::numeric) FILTER (WHERE estimated), 0)
-FROM billing_journalentry e JOIN billing_journaltransaction t ON t.id = e.transaction_id,
-     LATERAL (SELECT t.kind = 'cost_estimate' AND e.account = 'cost_infrastructure_estimated' AS estimated) AS s
-GROUP BY 1, 2, 3, 4;
+{ADD.format(entries="billing_journalentry")}
 CREATE TRIGGER journal_entry_month_balance AFTER INSERT ON billing_journalentry
     REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION billing_month_balance_keep();
 """
